@@ -1,9 +1,32 @@
 //! The MLP engine: many small fully connected networks trained side by side, one per core.
 //!
-//! No files, no terminal, no experiments. Start with [`architecture`]; the slow, obvious f64 version every kernel is
+//! No files, no terminal, no experiments. Start with [`architecture`], then [`trainer`]: a [`Trainer`] is one thread's
+//! engine, it takes a batch of [`Inputs`] and steps [`Model`]s through it. The slow, obvious f64 version every kernel is
 //! checked against is [`reference`].
 
+mod lane;
+
 pub mod architecture;
+pub mod weights;
+
+pub mod inputs;
+pub mod loss;
+pub mod optimiser;
+
+mod activation_math;
+mod kernel;
+pub mod model;
+mod workspace;
+
+pub mod trainer;
+
 pub mod reference;
 
 pub use architecture::{Activation, Architecture, Biases, LayerShape};
+pub use inputs::{Inputs, NoiseLaw};
+pub use kernel::dispatch::InstructionSet;
+pub use loss::{Loss, LossKind, Reduction};
+pub use model::Model;
+pub use optimiser::Optimiser;
+pub use trainer::{Precision, Target, Trainer, UnsupportedError};
+pub use weights::Weights;
