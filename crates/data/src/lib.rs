@@ -1,1 +1,22 @@
-//! Placeholder.
+//! Brings labelled images to the experiments: readers that treat files as hostile, the embedded digits, and fetching
+//! of the named datasets with pinned digests.
+//!
+//! Start with [`images`], what a dataset is once it is in memory; then [`source`], which opens one; then [`fetch`], the
+//! only module that touches the network. Knows no models, no run folders and no terminal.
+
+pub mod bounded;
+pub mod csv;
+pub mod dataset;
+pub mod digits;
+pub mod fault;
+pub mod fetch;
+mod folder;
+pub mod idx;
+pub mod images;
+pub mod source;
+
+pub use dataset::Dataset;
+pub use digits::digits;
+pub use fault::Fault;
+pub use images::{ImageData, ImageSet};
+pub use source::{DataSource, OpenDataError, open};

@@ -1,0 +1,61 @@
+//! What long work tells whoever started it, and how it is asked to stop.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+
+/// News from a running experiment. Units of work are model-epochs: one network through one epoch.
+#[derive(Debug, Clone, PartialEq)]
+pub enum News {
+    /// How much there is to do, and how much of it the store already holds.
+    Plan {
+        /// Model-epochs still to be trained.
+        units: u64,
+        /// Cells of the experiment.
+        cells: u64,
+        /// Steps found finished in the store.
+        reused: u64,
+        /// Steps to be computed.
+        steps: u64,
+    },
+    /// Some model-epochs were trained.
+    Worked {
+        /// How many.
+        units: u64,
+    },
+    /// A step was finished and stored.
+    Stored {
+        /// Its kind.
+        kind: &'static str,
+        /// The number of its model.
+        index: u64,
+        /// The key it is recorded under.
+        key: String,
+    },
+}
+
+/// The work was asked to stop; what was finished is in the store.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("interrupted")]
+pub struct Interrupted;
+
+/// The line to whoever started the work.
+pub struct Control<'a> {
+    /// Set by somebody else to ask for an early end.
+    pub stop: &'a AtomicBool,
+    /// Takes the news, from any thread.
+    pub news: &'a (dyn Fn(News) + Sync),
+}
+
+impl Control<'_> {
+    /// Reports work done.
+    pub fn worked(&self, units: u64) {
+        (self.news)(News::Worked { units });
+    }
+
+    /// Returns whether to go on.
+    ///
+    /// # Errors
+    /// [`Interrupted`] once somebody asked for an end.
+    pub fn go_on(&self) -> Result<(), Interrupted> {
+        if self.stop.load(Ordering::Relaxed) { Err(Interrupted) } else { Ok(()) }
+    }
+}

@@ -1,0 +1,55 @@
+//! How an experiment fails.
+
+use undertone_core::Digest;
+use undertone_mlp::UnsupportedError;
+use undertone_store::StoreError;
+
+use crate::control::Interrupted;
+use crate::settings::SettingsError;
+use crate::weights_file::WeightsFileError;
+
+/// An experiment that did not reach its end.
+#[derive(Debug, thiserror::Error)]
+pub enum LabError {
+    /// The settings make no experiment.
+    #[error(transparent)]
+    Settings(#[from] SettingsError),
+    /// Somebody asked for an early end.
+    #[error(transparent)]
+    Interrupted(#[from] Interrupted),
+    /// The store failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The processor lacks instructions.
+    #[error(transparent)]
+    Unsupported(#[from] UnsupportedError),
+    /// Stored weights do not fit.
+    #[error(transparent)]
+    Weights(#[from] WeightsFileError),
+    /// The verdict could not be formed.
+    #[error(transparent)]
+    Verdict(#[from] undertone_stats::VerdictError),
+    /// A stored artefact is not what its step writes.
+    #[error("stored `{name}` cannot be read")]
+    Artefact {
+        /// The output's name.
+        name: &'static str,
+        /// What the reader said.
+        #[source]
+        source: serde_json::Error,
+    },
+    /// A record lacks an output its step writes.
+    #[error("step {key} has no output `{name}`")]
+    OutputMissing {
+        /// The output's name.
+        name: &'static str,
+        /// The step.
+        key: String,
+    },
+    /// The experiment names data that nobody loaded.
+    #[error("data set {digest} was not loaded")]
+    DataNotLoaded {
+        /// Its digest.
+        digest: Digest,
+    },
+}

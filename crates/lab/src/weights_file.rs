@@ -1,0 +1,114 @@
+//! Weights as safetensors, so that any tool of the field can open an artefact.
+//!
+//! Tensors are `layers.<n>.weight` `[outputs, inputs]` and `layers.<n>.bias` `[outputs]`, f32.
+
+use safetensors::tensor::{Dtype, SafeTensors, TensorView};
+use undertone_mlp::{Architecture, Weights};
+
+/// Stored weights that are not those of the network they should be.
+#[derive(Debug, thiserror::Error)]
+#[error("stored weights do not fit the network {architecture}")]
+pub struct WeightsFileError {
+    /// The expected network.
+    pub architecture: Architecture,
+    /// What is wrong.
+    #[source]
+    pub kind: WeightsFileErrorKind,
+}
+
+/// What can be wrong with a weights file.
+#[derive(Debug, thiserror::Error)]
+pub enum WeightsFileErrorKind {
+    /// It is no safetensors file, or lacks a tensor.
+    #[error(transparent)]
+    Format(#[from] safetensors::SafeTensorError),
+    /// A tensor has another shape or type.
+    #[error("tensor `{name}` has shape {got:?}, expected {expected:?} in f32")]
+    Shape {
+        /// Its name.
+        name: String,
+        /// Its shape.
+        got: Vec<usize>,
+        /// What the network has.
+        expected: Vec<usize>,
+    },
+}
+
+/// The tensors of a network: name, shape, offset in canonical order.
+fn tensors(architecture: &Architecture) -> Vec<(String, Vec<usize>, usize)> {
+    let mut tensors = Vec::new();
+    for (n, layer) in architecture.layers().into_iter().enumerate() {
+        tensors.push((format!("layers.{n}.weight"), vec![layer.outputs, layer.inputs], layer.weights_at));
+        if let Some(at) = layer.biases_at {
+            tensors.push((format!("layers.{n}.bias"), vec![layer.outputs], at));
+        }
+    }
+    tensors
+}
+
+/// Returns the file of `weights`; equal weights give equal bytes.
+pub fn encode(weights: &Weights) -> Vec<u8> {
+    let parts: Vec<(String, Vec<usize>, Vec<u8>)> = tensors(&weights.architecture)
+        .into_iter()
+        .map(|(name, shape, at)| {
+            let values = &weights.values[at..][..shape.iter().product()];
+            (name, shape, values.iter().flat_map(|value| value.to_le_bytes()).collect())
+        })
+        .collect();
+    let views = parts.iter().map(|(name, shape, bytes)| {
+        let view = TensorView::new(Dtype::F32, shape.clone(), bytes).expect("bytes were made from the shape");
+        (name.as_str(), view)
+    });
+    safetensors::serialize(views, None).expect("names and shapes are plain")
+}
+
+/// Reads the weights of a network of the given shape.
+///
+/// # Errors
+/// If the file is damaged or holds another network.
+pub fn decode(architecture: &Architecture, bytes: &[u8]) -> Result<Weights, WeightsFileError> {
+    let fail = |kind| WeightsFileError { architecture: architecture.clone(), kind };
+    let file = SafeTensors::deserialize(bytes).map_err(|error| fail(error.into()))?;
+    let mut values = vec![0.0; architecture.n_parameters()];
+    for (name, expected, at) in tensors(architecture) {
+        let tensor = file.tensor(&name).map_err(|error| fail(error.into()))?;
+        if tensor.dtype() != Dtype::F32 || tensor.shape() != expected {
+            return Err(fail(WeightsFileErrorKind::Shape { name, got: tensor.shape().to_vec(), expected }));
+        }
+        for (value, bytes) in values[at..].iter_mut().zip(tensor.data().chunks_exact(4)) {
+            *value = f32::from_le_bytes([bytes[0], bytes[1], bytes[2], bytes[3]]);
+        }
+    }
+    Ok(Weights { architecture: architecture.clone(), values })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use undertone_core::Seed;
+    use undertone_mlp::{Activation, Biases};
+
+    fn network(biases: Biases) -> Architecture {
+        Architecture { inputs: 7, hidden: vec![5, 3], outputs: 12, activation: Activation::Relu, biases }
+    }
+
+    #[test]
+    fn weights_round_trip() -> Result<(), WeightsFileError> {
+        for biases in [Biases::With, Biases::Without] {
+            let weights = Weights::initial(&network(biases), 1.0, &mut Seed(1).stream("test", 0));
+            assert_eq!(decode(&network(biases), &encode(&weights))?, weights);
+        }
+        Ok(())
+    }
+
+    #[test]
+    fn refuses_another_network_and_any_truncation() {
+        let weights = Weights::initial(&network(Biases::Without), 1.0, &mut Seed(1).stream("test", 0));
+        let bytes = encode(&weights);
+        assert!(decode(&network(Biases::With), &bytes).is_err());
+        assert!(decode(&Architecture { inputs: 8, ..network(Biases::Without) }, &bytes).is_err());
+        for length in 0..bytes.len() {
+            assert!(decode(&network(Biases::Without), &bytes[..length]).is_err(), "{length}");
+        }
+    }
+}

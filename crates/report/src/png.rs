@@ -1,0 +1,115 @@
+//! Renders figures as PNG, from the same SVG that is exported.
+//!
+//! The text uses fonts that are part of the program (`assets/README.md`), so the picture is the same on every machine.
+
+use crate::check::InvalidReport;
+use crate::figure::Figure;
+use crate::svg::figure_svg;
+use crate::theme::Theme;
+use resvg::{tiny_skia, usvg};
+use std::collections::BTreeSet;
+use std::sync::{Arc, OnceLock};
+
+const FONTS: [&[u8]; 3] = [
+    include_bytes!("../assets/roboto-regular-subset.ttf"),
+    include_bytes!("../assets/roboto-bold-subset.ttf"),
+    include_bytes!("../assets/dejavu-symbols-subset.ttf"),
+];
+
+/// Widest picture, in pixels; keeps memory below 1 GB even for tall figures.
+const MAX_WIDTH: u32 = 8192;
+
+/// A figure could not be rendered.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot render figure `{figure}` as png")]
+pub struct PngError {
+    /// Id of the figure.
+    pub figure: String,
+    /// What went wrong.
+    #[source]
+    pub kind: PngErrorKind,
+}
+
+/// What went wrong while rendering.
+#[derive(Debug, thiserror::Error)]
+pub enum PngErrorKind {
+    /// The figure cannot be drawn at all.
+    #[error(transparent)]
+    Invalid(#[from] InvalidReport),
+    /// The asked width is 0 or more than 8192 pixels.
+    #[error("the width is {got} pixels, expected 1 to 8192")]
+    Width {
+        /// Width asked for.
+        got: u32,
+    },
+    /// The picture would be taller than 32768 pixels.
+    #[error("the picture would be {height} pixels tall, expected at most 32768: ask for a smaller width")]
+    TooTall {
+        /// Height in pixels.
+        height: u32,
+    },
+    /// A label has characters for which the embedded fonts have no glyph.
+    #[error("the embedded fonts have no glyph for `{0}`: export the figure as svg instead")]
+    MissingGlyphs(String),
+    /// The drawing is not valid SVG, which is a fault of this program.
+    #[error("the drawing is not valid svg")]
+    Svg(#[from] usvg::Error),
+    /// The picture could not be compressed.
+    #[error("the picture cannot be encoded: {0}")]
+    Encode(String),
+}
+
+/// Renders `figure` with `width` pixels; the height follows from the layout.
+///
+/// The layout is 792 CSS pixels wide, so a width of 1584 gives sharp text on dense screens.
+///
+/// # Errors
+/// [`PngError`] if the figure cannot be drawn, the width is out of range or a label needs a glyph that the fonts lack.
+pub fn figure_png(figure: &Figure, width: u32, theme: Theme) -> Result<Vec<u8>, PngError> {
+    render(figure, width, theme).map_err(|kind| PngError { figure: figure.id.clone(), kind })
+}
+
+fn render(figure: &Figure, width: u32, theme: Theme) -> Result<Vec<u8>, PngErrorKind> {
+    if width == 0 || width > MAX_WIDTH {
+        return Err(PngErrorKind::Width { got: width });
+    }
+    // There is nobody to ask for a preference: a PNG is light unless it is asked to be dark.
+    let theme = if theme == Theme::Auto { Theme::Light } else { theme };
+    let svg = figure_svg(figure, theme)?;
+    let fonts = fonts();
+    let missing = missing_glyphs(&svg, &fonts)?;
+    if !missing.is_empty() {
+        return Err(PngErrorKind::MissingGlyphs(missing));
+    }
+    let options = usvg::Options {
+        font_family: "Roboto".to_owned(),
+        fontdb: fonts,
+        ..usvg::Options::default()
+    };
+    let tree = usvg::Tree::from_str(&svg, &options)?;
+    let scale = width as f32 / tree.size().width();
+    // Sizes are positive and below 2^15 x 2^13, exact enough in f32 for a picture's height.
+    let height = (tree.size().height() * scale).ceil() as u32;
+    let too_tall = PngErrorKind::TooTall { height };
+    if height > 4 * MAX_WIDTH {
+        return Err(too_tall);
+    }
+    let mut pixels = tiny_skia::Pixmap::new(width, height).ok_or(too_tall)?;
+    let transform = tiny_skia::Transform::from_scale(scale, scale);
+    resvg::render(&tree, transform, &mut pixels.as_mut());
+    pixels.encode_png().map_err(|error| PngErrorKind::Encode(error.to_string()))
+}
+
+/// Returns the embedded fonts, loaded once.
+fn fonts() -> Arc<usvg::fontdb::Database> {
+    static LOADED: OnceLock<Arc<usvg::fontdb::Database>> = OnceLock::new();
+    let load = || {
+        let mut fonts = usvg::fontdb::Database::new();
+        for font in FONTS {
+            fonts.load_font_data(font.to_vec());
+        }
+        fonts.set_sans_serif_family("Roboto");
+        Arc::new(fonts)
+    };
+    LOADED.get_or_init(load).clone()
+}
