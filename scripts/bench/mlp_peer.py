@@ -8,8 +8,8 @@ One measurement trains an MLP 784-256-256-13 with Adam at 3e-4 on batches of 102
 gathers, losses and optimiser steps inside the timing, data creation and warm-up outside.
 
 - `single` is one model of `nn.Linear` layers. `batched` holds all models in tensors `[models, out, in]` and runs them as
-  batched products, as the published script does (with `baddbmm` instead of `einsum` and a separate addition, and gathers
-  into one buffer instead of a stack of copies: both are faster, so the peer is at least as strong as the script).
+  batched products, as the published script does; but with `baddbmm` instead of `einsum` and a separate addition, and with
+  gathers into one buffer instead of a stack of copies, which spares a pass over memory each.
 - phase `teacher` is cross-entropy on logits 0..9 of one shared dataset; `distil` is KL on logits 10..12 on noise, other
   images for each model (4.7 GB for 25), with the teacher's logits computed in the loop.
 - `--steps K` runs K steps instead of whole epochs and scales the time by the examples seen.

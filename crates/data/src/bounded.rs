@@ -1,8 +1,8 @@
 //! Decides how many bytes a file may make us hold, whatever it claims.
 //!
-//! Content is plain or gzip, told apart by its first two bytes, never by its name. Memory follows the bytes that really
-//! arrive: a header that promises a gigabyte and delivers ten bytes costs ten bytes, and a gzip bomb is cut off one byte
-//! past what was expected. Knows nothing of formats: [`crate::idx`] and [`crate::csv`] do.
+//! Content is plain or gzip, told apart by its first two bytes, never by its name. Memory follows the bytes that
+//! really arrive: a header that promises a gigabyte and delivers ten bytes costs ten bytes, and a gzip bomb is cut off
+//! one byte past what was expected. Knows nothing of formats: [`crate::idx`] and [`crate::csv`] do.
 
 use std::io::{self, Cursor, Read};
 

@@ -1,7 +1,7 @@
 //! Reads the comma-separated form of the 8x8 digits: 64 pixels of 0 to 16 and a label of 0 to 9 on every line.
 //!
 //! Strict on purpose: no spaces, no signs, no blank lines, no header; whatever deviates is named by line and column.
-//! Plain and gzip files are told apart by content. The embedded copy is opened by [`crate::digits`].
+//! Plain and gzip files are told apart by content. The embedded copy is opened by [`mod@crate::digits`].
 
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};

@@ -1,7 +1,8 @@
 //! Gets the files of a named dataset, from whichever source delivers the pinned content first.
 //!
-//! Sources are tried in order and none is trusted: a file counts only if its uncompressed content has the pinned sha256,
-//! so who packed or hosts it does not matter. Every source that fails is reported with its reason. In the dataset's folder
+//! Sources are tried in order and none is trusted: a file counts only if its uncompressed content has the pinned
+//! sha256, so who packed or hosts it does not matter. Every source that fails is reported with its reason. In the
+//! dataset's folder
 //!
 //! - `NAME` is a finished file, plain idx, written under `.NAME.tmp`, synced and renamed;
 //! - `.NAME.SOURCE.part` is an interrupted download, continued next time if the server can, dropped if it proves wrong;
@@ -216,7 +217,9 @@ pub fn fetch(
     let folder = folders
         .next()
         .expect("every dataset has a folder of its own");
-    for elsewhere in folders {
+    // Opening takes the first folder that has all names, so another one helps only while ours has not.
+    let ours_is_whole = matches!(folder::locate_all(&folder), Ok(Ok(_)));
+    for elsewhere in folders.filter(|_| !ours_is_whole) {
         if let Some(files) = complete(&elsewhere, dataset.files()) {
             files
                 .iter()
@@ -263,7 +266,7 @@ fn complete(folder: &Path, pins: &[PinnedFile]) -> Option<Vec<FileDigest>> {
 struct Inventory {
     present: Vec<FileDigest>,
     wanted: Vec<PinnedFile>,
-    wrong: Option<PinError>,
+    wrong: Vec<PinError>,
 }
 
 fn take_inventory(
@@ -288,7 +291,7 @@ fn take_inventory(
             }
             Err(FileError::Pin(error)) => {
                 inventory.wanted.push(*pin);
-                inventory.wrong = inventory.wrong.or(Some(error));
+                inventory.wrong.push(error);
             }
             Err(FileError::Io { path, source }) => {
                 return Err(FetchErrorKind::Disk { path, source });
@@ -312,7 +315,7 @@ pub(crate) fn fetch_into(
         return Ok((inventory.present, Vec::new()));
     }
     if options.offline {
-        return Err(match inventory.wrong {
+        return Err(match inventory.wrong.into_iter().next() {
             Some(error) => FetchErrorKind::OfflineWrong(error),
             None => FetchErrorKind::Offline {
                 missing: names(&inventory.wanted),
@@ -331,7 +334,7 @@ pub(crate) fn fetch_into(
         mut wanted,
         wrong,
     } = take_inventory(folder, &inventory.wanted, &mut |_| ())?;
-    if let Some(error) = &wrong {
+    for error in &wrong {
         progress(FetchEvent::Replacing { error });
     }
     files.extend(inventory.present);

@@ -28,7 +28,7 @@ pub enum LabError {
     Weights(#[from] WeightsFileError),
     /// The verdict could not be formed.
     #[error(transparent)]
-    Verdict(#[from] undertone_stats::VerdictError),
+    Verdict(#[from] undertone_stats::InputError),
     /// A stored artefact is not what its step writes.
     #[error("stored `{name}` cannot be read")]
     Artefact {
@@ -37,6 +37,12 @@ pub enum LabError {
         /// What the reader said.
         #[source]
         source: serde_json::Error,
+    },
+    /// No learning rate of a search gave a finite loss.
+    #[error("every learning rate of the search diverged for the {phase}")]
+    AllDiverged {
+        /// Teacher or student.
+        phase: &'static str,
     },
     /// A record lacks an output its step writes.
     #[error("step {key} has no output `{name}`")]

@@ -1,2 +1,29 @@
-//! Placeholder.
+//! The experiments: what is trained on what, in which arms, and how the numbers are read.
+//!
+//! Engines and store are used, never reimplemented; no terminal and no report here. Reading order: [`settings`] says what
+//! an experiment is, [`training`] does the work of one cell, [`steps`] makes it resumable, [`outcome`] reads the result,
+//! [`sweep`] varies one axis. [`theorem`] checks Theorem 1 in f64 and needs none of the others.
+
+pub mod settings;
+
+pub mod control;
+pub mod error;
+pub mod training;
+pub mod weights_file;
+
+pub mod pool;
+pub mod steps;
+
+pub mod outcome;
+pub mod published;
+
+pub mod search;
+pub mod sweep;
+
+//ALIGN pub mod align;
 pub mod theorem;
+
+pub use control::{Control, Interrupted, News};
+pub use error::LabError;
+pub use outcome::{ConditionResult, ExperimentResult, VerdictRule};
+pub use settings::{Condition, MlpSettings};

@@ -88,7 +88,7 @@ struct StudentsOutput {
 }
 
 impl Cell<'_> {
-    fn identity(&self, kind: &str, params: serde_json::Value, inputs: BTreeMap<String, Digest>) -> StepIdentity {
+    pub(crate) fn identity(&self, kind: &str, params: serde_json::Value, inputs: BTreeMap<String, Digest>) -> StepIdentity {
         StepIdentity {
             kind: kind.to_owned(),
             version: VERSION,
@@ -99,11 +99,11 @@ impl Cell<'_> {
         }
     }
 
-    fn features(&self, bench: &Bench<'_>) -> Result<usize, LabError> {
+    pub(crate) fn features(&self, bench: &Bench<'_>) -> Result<usize, LabError> {
         Ok(bench.data.get(&self.settings.data.digest)?.train().features())
     }
 
-    fn teacher_architecture(&self, features: usize) -> Architecture {
+    pub(crate) fn teacher_architecture(&self, features: usize) -> Architecture {
         self.settings.body.architecture(features, self.settings.aux_logits)
     }
 
@@ -180,7 +180,7 @@ impl Cell<'_> {
         Weights::initial(architecture, s.init_gain, &mut s.seed.stream("mlp/init", u64::from(model)))
     }
 
-    fn cross_start(&self, features: usize) -> Weights {
+    pub(crate) fn cross_start(&self, features: usize) -> Weights {
         let s = self.settings;
         match self.start_index() {
             Some(partner) => self.initial(&self.teacher_architecture(features), partner),
@@ -191,7 +191,7 @@ impl Cell<'_> {
         }
     }
 
-    fn same_start(&self, features: usize) -> Weights {
+    pub(crate) fn same_start(&self, features: usize) -> Weights {
         let s = self.settings;
         let mut weights = self.initial(&self.teacher_architecture(features), self.model);
         if s.perturb_sigma > 0.0 {
@@ -246,17 +246,7 @@ impl Cell<'_> {
     pub fn run(&self, trainer: &mut Trainer, bench: &Bench<'_>) -> Result<CellOutcome, LabError> {
         let s = self.settings;
         let features = self.features(bench)?;
-        let id = (s.seed, u64::from(self.model));
-
-        let teacher = bench.step(self.teacher_identity(features), "mlp/teacher", || {
-            let start = self.initial(&self.teacher_architecture(features), self.model);
-            let data = bench.data.get(&s.data.digest)?;
-            let (weights, curve) = training::teacher(trainer, bench.control, data, &s.teacher, &start, id)?;
-            Ok(BTreeMap::from([
-                ("weights".to_owned(), weights_file::encode(&weights)),
-                ("curve".to_owned(), json_bytes(&curve)?),
-            ]))
-        })?;
+        let teacher = self.teacher(trainer, bench, features)?;
         let clone = match (&s.cloning, self.clone_identity(features)) {
             (Some(cloning), Some(identity)) => {
                 Some(bench.step(identity, "mlp/clone", || self.compute_clone(trainer, bench, cloning, features))?)
@@ -282,7 +272,27 @@ impl Cell<'_> {
         Ok(outcome)
     }
 
-    fn aux_loss(&self) -> Loss {
+    /// Returns the record of the teacher step, training the teacher if the store has none.
+    pub(crate) fn teacher(
+        &self,
+        trainer: &mut Trainer,
+        bench: &Bench<'_>,
+        features: usize,
+    ) -> Result<StepRecord, LabError> {
+        let s = self.settings;
+        bench.step(self.teacher_identity(features), "mlp/teacher", || {
+            let start = self.initial(&self.teacher_architecture(features), self.model);
+            let data = bench.data.get(&s.data.digest)?;
+            let id = (s.seed, u64::from(self.model));
+            let (weights, curve) = training::teacher(trainer, bench.control, data, &s.teacher, &start, id)?;
+            Ok(BTreeMap::from([
+                ("weights".to_owned(), weights_file::encode(&weights)),
+                ("curve".to_owned(), json_bytes(&curve)?),
+            ]))
+        })
+    }
+
+    pub(crate) fn aux_loss(&self) -> Loss {
         let s = self.settings;
         Loss {
             reduction: s.student.reduction,
@@ -379,7 +389,7 @@ pub struct CellPlan {
 
 impl Bench<'_> {
     /// Returns a step's record, computing it if the store has none.
-    fn step(
+    pub(crate) fn step(
         &self,
         identity: StepIdentity,
         kind: &'static str,
@@ -396,28 +406,28 @@ impl Bench<'_> {
         })
     }
 
-    fn read<T: for<'de> Deserialize<'de>>(&self, record: &StepRecord, name: &'static str) -> Result<T, LabError> {
+    pub(crate) fn read<T: for<'de> Deserialize<'de>>(&self, record: &StepRecord, name: &'static str) -> Result<T, LabError> {
         let bytes = self.store.get(&output(record, name)?)?;
         serde_json::from_slice(&bytes).map_err(|source| LabError::Artefact { name, source })
     }
 }
 
-fn output(record: &StepRecord, name: &'static str) -> Result<Digest, LabError> {
+pub(crate) fn output(record: &StepRecord, name: &'static str) -> Result<Digest, LabError> {
     record.outputs.get(name).copied().ok_or(LabError::OutputMissing { name, key: record.key.to_string() })
 }
 
-fn json_bytes(value: &impl Serialize) -> Result<Vec<u8>, LabError> {
+pub(crate) fn json_bytes(value: &impl Serialize) -> Result<Vec<u8>, LabError> {
     canonical_json(value).map_err(|source| LabError::Artefact { name: "curve", source })
 }
 
-fn image_digests(inputs: &DistillInputs) -> BTreeMap<String, Digest> {
+pub(crate) fn image_digests(inputs: &DistillInputs) -> BTreeMap<String, Digest> {
     match inputs {
         DistillInputs::Noise { .. } => BTreeMap::new(),
         DistillInputs::Images { data } => BTreeMap::from([("images".to_owned(), data.digest)]),
     }
 }
 
-fn images<'a>(bench: &'a Bench<'_>, inputs: &DistillInputs) -> Result<Option<&'a ImageSet>, LabError> {
+pub(crate) fn images<'a>(bench: &'a Bench<'_>, inputs: &DistillInputs) -> Result<Option<&'a ImageSet>, LabError> {
     match inputs {
         DistillInputs::Noise { .. } => Ok(None),
         DistillInputs::Images { data } => Ok(Some(bench.data.get(&data.digest)?.train())),

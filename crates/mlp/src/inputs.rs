@@ -4,7 +4,7 @@ use undertone_core::Seed;
 
 use super::InstructionSet;
 use super::kernel::{dispatch, pack, step::Plain};
-use super::lane::Panels;
+use super::lane::{LANE, Lane, Panels};
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -28,7 +28,7 @@ pub enum Inputs<'a> {
         pixels: &'a [u8],
         /// Values in a row.
         features: usize,
-        /// The byte that becomes 1.
+        /// The byte that becomes 1; larger ones, which no dataset holds, become 1 too.
         max: u8,
     },
     /// Noise: row `r` is always the same, and no row is stored.
@@ -49,6 +49,18 @@ pub enum Inputs<'a> {
         /// Values in a row.
         features: usize,
     },
+}
+
+/// Returns 2 / `max`, rounded so that `max` times it is not less than 2.
+fn byte_factor(max: u8) -> f32 {
+    let max = f32::from(max);
+    let nearest = 2.0 / max;
+    if nearest * max >= 2.0 {
+        nearest
+    } else {
+        // For 41, 55 and some more; where the next is too large, `pack::bytes` cuts the value off at 1.
+        nearest.next_up()
+    }
 }
 
 /// The stream noise is drawn from.
@@ -85,7 +97,7 @@ impl Inputs<'_> {
                 features,
                 max,
             } => {
-                let factor = 2.0 / f32::from(max);
+                let factor = byte_factor(max);
                 dispatch::run(
                     set,
                     Plain(|| pack::bytes(pixels, features, rows, factor, lanes, stride)),
@@ -119,11 +131,14 @@ impl Inputs<'_> {
                 // The ziggurat takes two words a draw, three times in a hundred some more; twice that is room enough.
                 let row_words = (4 * features as u64 + 256).next_multiple_of(BLOCK_WORDS);
                 let mut stream = seed.stream(NOISE, index);
-                let mut values = vec![0.0; features];
                 for (at, &row) in rows.iter().enumerate() {
                     stream.seek_words(u64::from(row) * row_words);
-                    values.fill_with(|| stream.normal() as f32);
-                    pack::dense(&values, at, lanes, stride);
+                    for panel in 0..features.div_ceil(LANE) {
+                        let live = (features - panel * LANE).min(LANE);
+                        let lane = &mut lanes[panel * stride + at];
+                        *lane = Lane::default();
+                        lane.0[..live].fill_with(|| stream.normal() as f32);
+                    }
                 }
             }
             Self::Dense { values, features } => {

@@ -40,7 +40,24 @@ impl Layer {
 
 impl Model {
     /// Starts training from `weights` with a fresh optimiser.
+    ///
+    /// # Panics
+    /// If a layer has no inputs or no outputs, or `weights` has not one value a parameter.
     pub fn new(weights: &Weights, optimiser: Optimiser) -> Self {
+        // The kernels rely on it: a product over no columns would leave its target unwritten.
+        assert!(
+            weights
+                .architecture
+                .layers()
+                .iter()
+                .all(|layer| layer.inputs > 0 && layer.outputs > 0),
+            "every layer has inputs and outputs"
+        );
+        assert_eq!(
+            weights.values.len(),
+            weights.architecture.n_parameters(),
+            "one value a parameter"
+        );
         let (first, second) = match optimiser {
             Optimiser::Adam { .. } => (true, true),
             Optimiser::Sgd { momentum, .. } => (momentum != 0.0, false),

@@ -5,7 +5,7 @@ use super::kernel::dispatch::{self, InstructionSet};
 use super::kernel::elementwise::{Goal, LossTask};
 use super::kernel::step::{Apply, Backward, CopyInput, Fate, Forward, LossPass};
 use super::lane::{LANE, Lane, Panels};
-use super::loss::Loss;
+use super::loss::{Loss, LossKind};
 use super::model::{Model, gather};
 use super::optimiser::Update;
 use super::workspace::Workspace;
@@ -180,6 +180,9 @@ impl Trainer {
         self.reserve_kept(model);
         for (layer, (weights, bias)) in model.layers.iter().zip(&mut self.kept) {
             let shape = layer.shape;
+            // Padding must not keep what another model's gradient left there.
+            weights.lanes.fill(Lane::default());
+            bias.fill(Lane::default());
             for out in 0..shape.outputs {
                 for input in 0..shape.inputs {
                     *weights.at_mut(input, out) =
@@ -225,9 +228,13 @@ impl Trainer {
     /// Counts the rows of the loaded batch whose largest logit among the first `classes` is the label's.
     ///
     /// # Panics
-    /// If there is not a label for each row.
+    /// If there is not a label for each row, or the model has not `classes` logits, at least one.
     pub fn count_correct(&mut self, model: &Model, classes: usize, labels: &[u8]) -> usize {
         assert_eq!(labels.len(), self.work.n_rows, "one label a row");
+        assert!(
+            (1..=model.outputs()).contains(&classes),
+            "classes are logits the model has"
+        );
         self.forward(model);
         let out = &self.work.layers[model.layers.len() - 1].out.values;
         labels
@@ -247,10 +254,8 @@ impl Trainer {
     }
 
     fn forward(&mut self, model: &Model) {
-        let features = self.work.input.values.panels * LANE;
         assert_eq!(
-            features,
-            model.layers[0].k_lanes(),
+            self.work.n_features, model.layers[0].shape.inputs,
             "the batch has the model's number of inputs"
         );
         self.work.prepare(model);
@@ -294,7 +299,10 @@ impl Trainer {
     }
 
     fn reserve_kept(&mut self, model: &Model) {
-        self.kept.resize_with(model.layers.len(), Default::default);
+        // Never fewer: a smaller model in between must not free what the next one needs.
+        if self.kept.len() < model.layers.len() {
+            self.kept.resize_with(model.layers.len(), Default::default);
+        }
         for ((weights, bias), layer) in self.kept.iter_mut().zip(&model.layers) {
             weights.reserve_parameters(layer.k_lanes(), layer.shape.outputs);
             weights.lanes.truncate(weights.panels * weights.stride);
@@ -308,6 +316,11 @@ fn check_target(model: &Model, target: Target<'_>, loss: &Loss, rows: usize) {
     assert!(
         range.start < range.end && range.end <= model.outputs(),
         "the loss selects logits the model has"
+    );
+    assert_eq!(
+        matches!(target, Target::Labels(_)),
+        loss.kind == LossKind::CrossEntropy,
+        "a cross-entropy is trained towards labels, every other loss towards logits"
     );
     match target {
         Target::Labels(labels) => {

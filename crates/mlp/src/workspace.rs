@@ -50,6 +50,8 @@ pub(crate) struct Workspace {
     pub bias_gradient: Vec<Lane>,
     /// Rows of the batch in `input`.
     pub n_rows: usize,
+    /// Features of the batch in `input`.
+    pub n_features: usize,
     pub padded_rows: usize,
     /// Whether bf16 copies are kept.
     pub bf16: bool,
@@ -59,6 +61,7 @@ impl Workspace {
     /// Sizes the input for `rows` rows of `features` and clears the padding rows.
     pub fn prepare_input(&mut self, rows: usize, features: usize) {
         self.n_rows = rows;
+        self.n_features = features;
         self.padded_rows = rows.next_multiple_of(ROW_BLOCK);
         self.input.reserve(rows, features, self.bf16);
         let Panels {

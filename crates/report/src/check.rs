@@ -40,7 +40,9 @@ pub enum InvalidReportKind {
         hi: f64,
     },
     /// A figure id is empty or has other characters than lower-case letters, digits and `-`.
-    #[error("the id `{0}` must be lower-case ascii letters, digits and `-`, starting with a letter")]
+    #[error(
+        "the id `{0}` must be lower-case ascii letters, digits and `-`, starting with a letter"
+    )]
     BadId(String),
     /// Two figures share an id.
     #[error("the id `{0}` is used twice")]
@@ -101,7 +103,10 @@ pub fn check_report(report: &Report) -> Result<(), InvalidReport> {
 /// The first fault found, with its place.
 pub fn check_figure(figure: &Figure) -> Result<(), InvalidReport> {
     let place = format!("figure `{}`", figure.id);
-    check_id(&figure.id).map_err(|kind| InvalidReport { place: place.clone(), kind })?;
+    check_id(&figure.id).map_err(|kind| InvalidReport {
+        place: place.clone(),
+        kind,
+    })?;
     match &figure.kind {
         FigureKind::Bars(bars) => check_bars(&place, bars),
         FigureKind::Curves(curves) => check_curves(&place, curves),
@@ -114,7 +119,10 @@ pub fn check_figure(figure: &Figure) -> Result<(), InvalidReport> {
 /// # Errors
 /// [`InvalidReportKind::RowLength`] for the first row that does not, [`InvalidReportKind::Empty`] without columns.
 pub fn check_table(table: &Table) -> Result<(), InvalidReport> {
-    let fail = |kind| InvalidReport { place: format!("table `{}`", table.caption), kind };
+    let fail = |kind| InvalidReport {
+        place: format!("table `{}`", table.caption),
+        kind,
+    };
     let expected = table.columns.len();
     if expected == 0 {
         return Err(fail(InvalidReportKind::Empty("columns")));
@@ -139,19 +147,30 @@ fn check_id(id: &str) -> Checked {
 }
 
 fn check_bars(place: &str, bars: &Bars) -> Result<(), InvalidReport> {
-    check_axis(bars.y_range, bars.chance, bars.bars.len(), "bars")
-        .map_err(|kind| InvalidReport { place: place.to_owned(), kind })?;
+    check_axis(bars.y_range, bars.chance, bars.bars.len(), "bars").map_err(|kind| {
+        InvalidReport {
+            place: place.to_owned(),
+            kind,
+        }
+    })?;
     for bar in &bars.bars {
         check_values(bar.estimate, bar.interval, &bar.points, bar.reference).map_err(|kind| {
-            InvalidReport { place: format!("{place}, bar `{}`", bar.label), kind }
+            InvalidReport {
+                place: format!("{place}, bar `{}`", bar.label),
+                kind,
+            }
         })?;
     }
     Ok(())
 }
 
 fn check_curves(place: &str, curves: &Curves) -> Result<(), InvalidReport> {
-    check_axis(curves.y_range, curves.chance, curves.series.len(), "series")
-        .map_err(|kind| InvalidReport { place: place.to_owned(), kind })?;
+    check_axis(curves.y_range, curves.chance, curves.series.len(), "series").map_err(|kind| {
+        InvalidReport {
+            place: place.to_owned(),
+            kind,
+        }
+    })?;
     for series in &curves.series {
         let mut before = None;
         for (index, point) in series.points.iter().enumerate() {
@@ -165,8 +184,12 @@ fn check_curves(place: &str, curves: &Curves) -> Result<(), InvalidReport> {
 }
 
 fn check_sweep(place: &str, sweep: &Sweep) -> Result<(), InvalidReport> {
-    check_axis(sweep.y_range, sweep.chance, sweep.series.len(), "series")
-        .map_err(|kind| InvalidReport { place: place.to_owned(), kind })?;
+    check_axis(sweep.y_range, sweep.chance, sweep.series.len(), "series").map_err(|kind| {
+        InvalidReport {
+            place: place.to_owned(),
+            kind,
+        }
+    })?;
     for series in &sweep.series {
         let mut before = None;
         for (index, point) in series.points.iter().enumerate() {
@@ -178,17 +201,28 @@ fn check_sweep(place: &str, sweep: &Sweep) -> Result<(), InvalidReport> {
 }
 
 fn check_sweep_point(scale: XScale, before: &mut Option<f64>, point: &SweepPoint) -> Checked {
-    check_values(point.estimate, point.interval, &point.points, point.reference)?;
+    check_values(
+        point.estimate,
+        point.interval,
+        &point.points,
+        point.reference,
+    )?;
     match (scale, &point.x) {
         (XScale::Category, X::Name(_)) => Ok(()),
         (XScale::Linear, X::Number(x)) if x.is_finite() => increasing(before, *x),
         (XScale::Log, X::Number(x)) if x.is_finite() && *x > 0.0 => increasing(before, *x),
-        _ => Err(InvalidReportKind::XDoesNotFit { x: point.x.clone(), scale }),
+        _ => Err(InvalidReportKind::XDoesNotFit {
+            x: point.x.clone(),
+            scale,
+        }),
     }
 }
 
 fn in_point(place: &str, series: &str, index: usize, kind: InvalidReportKind) -> InvalidReport {
-    InvalidReport { place: format!("{place}, series `{series}`, point {index}"), kind }
+    InvalidReport {
+        place: format!("{place}, series `{series}`, point {index}"),
+        kind,
+    }
 }
 
 fn increasing(before: &mut Option<f64>, x: f64) -> Checked {
@@ -219,7 +253,9 @@ fn check_values(
 ) -> Checked {
     finite("estimate", estimate)?;
     finite("reference", reference)?;
-    points.iter().try_for_each(|&point| finite("points", Some(point)))?;
+    points
+        .iter()
+        .try_for_each(|&point| finite("points", Some(point)))?;
     ordered("interval", interval)
 }
 
@@ -231,10 +267,16 @@ fn finite(field: &'static str, value: Option<f64>) -> Checked {
 }
 
 fn ordered(field: &'static str, interval: Option<Interval>) -> Checked {
-    let Some(Interval { lo, hi }) = interval else { return Ok(()) };
+    let Some(Interval { lo, hi }) = interval else {
+        return Ok(());
+    };
     finite(field, Some(lo))?;
     finite(field, Some(hi))?;
-    if lo > hi { Err(InvalidReportKind::IntervalReversed { field, lo, hi }) } else { Ok(()) }
+    if lo > hi {
+        Err(InvalidReportKind::IntervalReversed { field, lo, hi })
+    } else {
+        Ok(())
+    }
 }
 
 #[cfg(test)]
@@ -268,7 +310,9 @@ mod tests {
             FigureKind::Sweep(sweep) if sweep.x_scale == XScale::Log => Some(sweep),
             _ => None,
         });
-        found.next().expect("the sample has a sweep over a log axis")
+        found
+            .next()
+            .expect("the sample has a sweep over a log axis")
     }
 
     #[test]
@@ -299,8 +343,16 @@ mod tests {
 
     #[test]
     fn refuses_bad_and_repeated_ids() {
-        check_refused(|report| report.figures[0].id = "A b".to_owned(), "`A b`", "must be");
-        check_refused(|report| report.figures[0].id = String::new(), "``", "must be");
+        check_refused(
+            |report| report.figures[0].id = "A b".to_owned(),
+            "`A b`",
+            "must be",
+        );
+        check_refused(
+            |report| report.figures[0].id = String::new(),
+            "``",
+            "must be",
+        );
         let repeat = |report: &mut Report| report.figures[1].id = report.figures[0].id.clone();
         check_refused(repeat, "conditions", "used twice");
     }
@@ -309,6 +361,10 @@ mod tests {
     fn refuses_ragged_tables_and_empty_figures() {
         let spoil = |report: &mut Report| drop(report.tables[0].rows[2].pop());
         check_refused(spoil, "table `", "row 2 has");
-        check_refused(|report| bars(report).bars.clear(), "conditions", "no `bars`");
+        check_refused(
+            |report| bars(report).bars.clear(),
+            "conditions",
+            "no `bars`",
+        );
     }
 }

@@ -16,12 +16,54 @@ const SAME: &str = "Student starts from the teacher's initialisation";
 const CROSS: &str = "Student starts from another initialisation (control)";
 
 const CONDITIONS: [Condition; 6] = [
-    ("untrained reference", "Before any distillation", Role::Baseline, 0.1, 0.024, 0.1),
-    ("teacher", "Before any distillation", Role::Teacher, 0.943, 0.0015, 0.943),
-    ("student, auxiliary logits only", SAME, Role::Treatment, 0.532, 0.092, 0.537),
-    ("student, all logits", SAME, Role::Treatment, 0.912, 0.007, 0.912),
-    ("cross-model, auxiliary logits only", CROSS, Role::Control, 0.101, 0.026, 0.1),
-    ("cross-model, all logits", CROSS, Role::Control, 0.741, 0.048, 0.741),
+    (
+        "untrained reference",
+        "Before any distillation",
+        Role::Baseline,
+        0.1,
+        0.024,
+        0.1,
+    ),
+    (
+        "teacher",
+        "Before any distillation",
+        Role::Teacher,
+        0.943,
+        0.0015,
+        0.943,
+    ),
+    (
+        "student, auxiliary logits only",
+        SAME,
+        Role::Treatment,
+        0.532,
+        0.092,
+        0.537,
+    ),
+    (
+        "student, all logits",
+        SAME,
+        Role::Treatment,
+        0.912,
+        0.007,
+        0.912,
+    ),
+    (
+        "cross-model, auxiliary logits only",
+        CROSS,
+        Role::Control,
+        0.101,
+        0.026,
+        0.1,
+    ),
+    (
+        "cross-model, all logits",
+        CROSS,
+        Role::Control,
+        0.741,
+        0.048,
+        0.741,
+    ),
 ];
 
 /// Returns the sample report with 25 models.
@@ -91,13 +133,18 @@ fn wobble(index: usize, salt: usize) -> f64 {
 }
 
 fn cloud(mean: f64, sd: f64, n: usize, salt: usize) -> Vec<f64> {
-    (0..n).map(|index| (mean + sd * wobble(index, salt)).clamp(0.0, 1.0)).collect()
+    (0..n)
+        .map(|index| (mean + sd * wobble(index, salt)).clamp(0.0, 1.0))
+        .collect()
 }
 
 /// Returns the interval of a t test with 24 degrees of freedom around `mean`.
 fn interval(mean: f64, sd: f64, n: usize) -> Interval {
     let half = 2.064 * sd / (n.max(1) as f64).sqrt();
-    Interval { lo: mean - half, hi: mean + half }
+    Interval {
+        lo: mean - half,
+        hi: mean + half,
+    }
 }
 
 fn accuracy_range() -> Option<Interval> {
@@ -147,7 +194,11 @@ fn curves() -> Figure {
                 let x = f64::from(half_epoch) / 2.0;
                 let y = 0.1 + (end - 0.1) * (1.0 - (-1.1 * x).exp()) / (1.0 - (-5.5f64).exp());
                 let around = interval(y, sd, N_MODELS);
-                SeriesPoint { x, y: Some(y), interval: Some(around) }
+                SeriesPoint {
+                    x,
+                    y: Some(y),
+                    interval: Some(around),
+                }
             })
             .collect(),
     };
@@ -238,7 +289,9 @@ fn category_sweep(n: usize) -> Figure {
         estimate: mean,
         interval: mean.map(|mean| interval(mean, sd, n)),
         n: mean.map(|_| n as u64),
-        points: mean.map(|mean| cloud(mean, sd, n, salt)).unwrap_or_default(),
+        points: mean
+            .map(|mean| cloud(mean, sd, n, salt))
+            .unwrap_or_default(),
         reference: None,
     };
     let arm = |label: &str, role, salt: usize, points| SweepSeries {
@@ -249,7 +302,12 @@ fn category_sweep(n: usize) -> Figure {
             .enumerate()
             .map(|(index, &(name, shared, cross))| {
                 let mean = if points == 0 { shared } else { cross };
-                point(name, mean, if points == 0 { 0.08 } else { 0.024 }, salt + index)
+                point(
+                    name,
+                    mean,
+                    if points == 0 { 0.08 } else { 0.024 },
+                    salt + index,
+                )
             })
             .collect(),
     };
@@ -311,8 +369,14 @@ fn recipe(n: usize) -> Recipe {
     let facts = [
         ("seed", "0"),
         ("undertone", "0.1.0 (revision 7cf559e, clean)"),
-        ("dataset", "mnist, blake3:5f0d6c1c7c7a9dcb2f4c7f1a1b1c8a9e5a0e3b7d4f6c2a8e9d1b3c5f7a9e0d2b"),
-        ("result", "blake3:0a9e0d2b5f0d6c1c7c7a9dcb2f4c7f1a1b1c8a9e5a0e3b7d4f6c2a8e9d1b3c5f"),
+        (
+            "dataset",
+            "mnist, blake3:5f0d6c1c7c7a9dcb2f4c7f1a1b1c8a9e5a0e3b7d4f6c2a8e9d1b3c5f7a9e0d2b",
+        ),
+        (
+            "result",
+            "blake3:0a9e0d2b5f0d6c1c7c7a9dcb2f4c7f1a1b1c8a9e5a0e3b7d4f6c2a8e9d1b3c5f",
+        ),
         ("CPU", "2 cores, AVX-512"),
         ("duration", "3 min 12 s"),
     ];
@@ -321,6 +385,8 @@ fn recipe(n: usize) -> Recipe {
             "undertone fetch mnist".to_owned(),
             format!("undertone mnist --preset quick --models {n} --seed 0 --expect transfer"),
         ],
-        facts: facts.map(|(name, value)| (name.to_owned(), value.to_owned())).to_vec(),
+        facts: facts
+            .map(|(name, value)| (name.to_owned(), value.to_owned()))
+            .to_vec(),
     }
 }

@@ -51,9 +51,7 @@ pub struct Interval {
 }
 
 /// The part something plays in an experiment; decides its colour in every figure of a report.
-#[derive(
-    Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize, JsonSchema,
-)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Role {
     /// The untrained starting point.

@@ -96,12 +96,18 @@ pub struct Column {
 impl Column {
     /// Makes a column of words, which lines up on the left.
     pub fn words(name: impl Into<String>) -> Self {
-        Self { name: name.into(), align: Align::Left }
+        Self {
+            name: name.into(),
+            align: Align::Left,
+        }
     }
 
     /// Makes a column of numbers, which lines up on the right.
     pub fn number(name: impl Into<String>) -> Self {
-        Self { name: name.into(), align: Align::Right }
+        Self {
+            name: name.into(),
+            align: Align::Right,
+        }
     }
 }
 

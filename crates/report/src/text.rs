@@ -72,7 +72,11 @@ pub(crate) fn wrap_by(text: &str, fits: impl Fn(&str) -> bool) -> Vec<String> {
     let mut lines = Vec::new();
     let mut line = String::new();
     for word in text.split_whitespace() {
-        let joined = if line.is_empty() { word.to_owned() } else { format!("{line} {word}") };
+        let joined = if line.is_empty() {
+            word.to_owned()
+        } else {
+            format!("{line} {word}")
+        };
         if fits(&joined) {
             line = joined;
             continue;
@@ -97,7 +101,11 @@ pub(crate) fn wrap_by(text: &str, fits: impl Fn(&str) -> bool) -> Vec<String> {
 /// Returns how many decimals show about three significant digits on an axis that spans `span`.
 pub(crate) fn decimals(span: f64) -> usize {
     // Values are finite and the clamp keeps the cast exact.
-    if span > 0.0 { (3.0 - span.log10().ceil()).clamp(0.0, 9.0) as usize } else { 3 }
+    if span > 0.0 {
+        (3.0 - span.log10().ceil()).clamp(0.0, 9.0) as usize
+    } else {
+        3
+    }
 }
 
 /// Writes `value` with `decimals` digits after the point and a real minus sign.
@@ -129,7 +137,10 @@ mod tests {
     #[test]
     fn hostile_text_is_cleaned_and_escaped() {
         assert_eq!(clean("a\nb\tc"), "a b c");
-        assert_eq!(clean("\u{1b}[31m\u{202e}x\0"), "\u{fffd}[31m\u{fffd}x\u{fffd}");
+        assert_eq!(
+            clean("\u{1b}[31m\u{202e}x\0"),
+            "\u{fffd}[31m\u{fffd}x\u{fffd}"
+        );
         assert_eq!(escape("<b a='\"'>&"), "&lt;b a=&#39;&quot;&#39;&gt;&amp;");
         assert!(matches!(clean("σ ≥ 0.2, Größe"), Cow::Borrowed(_)));
     }

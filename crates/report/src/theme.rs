@@ -95,7 +95,11 @@ pub(crate) fn standalone_style(theme: Theme) -> String {
         Theme::Light => rules(&LIGHT),
         Theme::Dark => rules(&DARK),
         Theme::Auto => {
-            format!("{}@media (prefers-color-scheme:dark){{{}}}", rules(&LIGHT), rules(&DARK))
+            format!(
+                "{}@media (prefers-color-scheme:dark){{{}}}",
+                rules(&LIGHT),
+                rules(&DARK)
+            )
         }
     }
 }
@@ -109,7 +113,9 @@ impl Palette {
             "muted" => self.muted,
             "grid" => self.grid,
             token => {
-                let index = token.strip_prefix('c').and_then(|index| index.parse::<usize>().ok());
+                let index = token
+                    .strip_prefix('c')
+                    .and_then(|index| index.parse::<usize>().ok());
                 self.colours[index.expect("tokens are fixed in this file") % N_COLOURS]
             }
         }
@@ -133,7 +139,11 @@ mod tests {
         let channel = |at: usize| {
             let byte = u8::from_str_radix(&colour[at..at + 2], 16).expect("palette is hex");
             let value = f64::from(byte) / 255.0;
-            if value <= 0.04045 { value / 12.92 } else { ((value + 0.055) / 1.055).powf(2.4) }
+            if value <= 0.04045 {
+                value / 12.92
+            } else {
+                ((value + 0.055) / 1.055).powf(2.4)
+            }
         };
         0.2126 * channel(1) + 0.7152 * channel(3) + 0.0722 * channel(5)
     }
@@ -156,7 +166,12 @@ mod tests {
 
     #[test]
     fn roles_have_colours_of_their_own() {
-        let roles = [Role::Baseline, Role::Teacher, Role::Treatment, Role::Control];
+        let roles = [
+            Role::Baseline,
+            Role::Teacher,
+            Role::Treatment,
+            Role::Control,
+        ];
         let mut indices = roles.map(|role| role_colour(role, 0)).to_vec();
         indices.dedup();
         assert_eq!(indices.len(), roles.len());

@@ -1,7 +1,8 @@
 //! Writes JSON in one way only, so that equal values have equal bytes and equal digests.
 //!
 //! Keys are sorted by their UTF-8 bytes here and not left to `serde_json`, whose map order depends on a feature that
-//! any crate in the build may switch on. Floats are the shortest text that reads back to the same `f64`.
+//! any crate in the build may switch on. Floats are the shortest text that reads back to the same `f64`, as Rust's
+//! `{:?}` writes it.
 //! Non-finite floats have no JSON form: `serde_json` writes them as `null`, our word for "undefined".
 
 use serde::Serialize;
@@ -74,6 +75,11 @@ fn write_value(text: &mut String, value: &Value, layout: Layout) {
                 write_value(text, item, layout.inner());
             });
         }
+        // Not left to `serde_json` either, whose releases write large floats in different ways.
+        Value::Number(number) if number.is_f64() => match number.as_f64() {
+            Some(float) => text.push_str(&format!("{float:?}")),
+            None => text.push_str(&number.to_string()),
+        },
         plain => text.push_str(&plain.to_string()),
     }
 }
@@ -109,9 +115,8 @@ mod tests {
 
     #[test]
     fn sorts_keys_by_bytes_and_ends_with_a_newline() {
-        let value = json!({"b": [1, 2.0, -0.0, 1e300], "a": {"é": null, "Z": true, "z": "\n\""}});
-        let expected =
-            "{\"a\":{\"Z\":true,\"z\":\"\\n\\\"\",\"é\":null},\"b\":[1,2.0,-0.0,1e300]}\n";
+        let value = json!({"b": [1, 2.0, -0.0, 0.1, 1e300, 1e16, 2.5e-7], "a": {"é": null, "Z": true, "z": "\n\""}});
+        let expected = "{\"a\":{\"Z\":true,\"z\":\"\\n\\\"\",\"é\":null},\"b\":[1,2.0,-0.0,0.1,1e300,1e16,2.5e-7]}\n";
         let text = canonical_json(&value).map(String::from_utf8);
         assert_eq!(text.expect("the value is JSON"), Ok(expected.to_owned()));
     }

@@ -58,9 +58,25 @@ pub(crate) struct Disk {
     owner: Owner,
 }
 
-/// A complete and synced file under a temporary name.
+/// A complete and synced file under a temporary name; removed when dropped, unless it was published.
 #[must_use]
-pub(crate) struct Staged(PathBuf);
+pub(crate) struct Staged {
+    disk: Disk,
+    path: PathBuf,
+    is_published: bool,
+}
+
+impl Drop for Staged {
+    fn drop(&mut self) {
+        if !self.is_published {
+            // Part of a failure that is already being reported; what stays is cleaned up as stale.
+            let _ = self
+                .disk
+                .ask(Operation::Remove, &self.path)
+                .and_then(|()| fs::remove_file(&self.path));
+        }
+    }
+}
 
 impl Disk {
     pub(crate) fn new() -> Self {
@@ -116,28 +132,21 @@ impl Disk {
     pub(crate) fn stage(&self, folder: &Path, bytes: &[u8]) -> Result<Staged> {
         self.create_folder(folder)?;
         let (mut file, path) = self.create_temp(folder)?;
-        let written = self
-            .write_all(&mut file, &path, bytes)
-            .and_then(|()| self.sync_file(&file, &path));
-        if let Err(error) = written {
-            self.abandon(&path);
-            return Err(error);
-        }
-        Ok(Staged(path))
+        let staged = Staged {
+            disk: self.clone(),
+            path,
+            is_published: false,
+        };
+        self.write_all(&mut file, &staged.path, bytes)?;
+        self.sync_file(&file, &staged.path)?;
+        Ok(staged)
     }
 
     /// Gives a staged file its name, replacing what stood there. The folder is not synced yet.
-    pub(crate) fn publish(&self, staged: Staged, target: &Path) -> Result<()> {
-        let renamed = self.rename("write", &staged.0, target);
-        if renamed.is_err() {
-            self.abandon(&staged.0);
-        }
-        renamed
-    }
-
-    /// Drops a staged file that is not wanted after all.
-    pub(crate) fn discard(&self, staged: Staged) {
-        self.abandon(&staged.0);
+    pub(crate) fn publish(&self, mut staged: Staged, target: &Path) -> Result<()> {
+        self.rename("write", &staged.path, target)?;
+        staged.is_published = true;
+        Ok(())
     }
 
     /// Writes the whole of `target` atomically and durably, with its temporary file in `temp_folder`.
@@ -246,13 +255,6 @@ impl Disk {
                 Err(error) => return Err(StoreError::io("create file in", folder, error)),
             }
         }
-    }
-
-    /// Removes a temporary file after a failure that is already being reported; what stays is cleaned up as stale.
-    fn abandon(&self, path: &Path) {
-        let _ = self
-            .ask(Operation::Remove, path)
-            .and_then(|()| fs::remove_file(path));
     }
 }
 

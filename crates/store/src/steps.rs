@@ -98,13 +98,14 @@ impl Store {
         identity: &StepIdentity,
         outputs: &BTreeMap<String, Vec<u8>>,
     ) -> Result<StepRecord> {
+        let path = self.step_path(&identity.key());
+        self.require_writable("write step", &path)?;
         let record = StepRecord {
             key: identity.key(),
             identity: identity.clone(),
             outputs: self.put_all(outputs)?,
             made_by: env!("CARGO_PKG_VERSION").to_owned(),
         };
-        let path = self.step_path(&record.key);
         let bytes = seal(&record).map_err(|source| {
             StoreError::new("write step", &path, StoreErrorKind::NotJson(source))
         })?;
@@ -114,10 +115,7 @@ impl Store {
         self.disk.create_folder(parent_of(&path))?;
         let first = self.exclusively(|| match self.recorded_step(identity) {
             Ok(None) => self.disk.publish(staged, &path).map(|()| None),
-            earlier => {
-                self.disk.discard(staged);
-                earlier
-            }
+            earlier => earlier,
         })?;
         match first {
             None => {

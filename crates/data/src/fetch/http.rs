@@ -55,7 +55,12 @@ fn agent(base: &str, options: &FetchOptions) -> Agent {
         .root_certs(RootCerts::PlatformVerifier)
         .unversioned_rustls_crypto_provider(provider)
         .build();
-    Agent::config_builder()
+    let mut config = Agent::config_builder();
+    if base.starts_with("http://127.0.0.1:") {
+        // This machine is not reached through a proxy, whatever the environment says of the world outside.
+        config = config.proxy(None);
+    }
+    config
         // A redirect must not leave the encrypted path.
         .https_only(base.starts_with("https://"))
         .http_status_as_error(false)

@@ -43,6 +43,8 @@ impl<I: Isa> Epilogue<I> for BiasOnly {
 pub(crate) struct BiasSmooth {
     pub bias: *const f32,
     pub activation: Activation,
+    /// Columns that are no padding.
+    pub columns: usize,
     pub slopes: *mut f32,
     pub stride: usize,
 }
@@ -57,7 +59,7 @@ impl<I: Isa> Epilogue<I> for BiasSmooth {
                 z.as_mut_ptr(),
                 I::add(value, I::load(self.bias.add(panel * LANE))),
             );
-            let (activated, slope) = match self.activation {
+            let (mut activated, slope) = match self.activation {
                 Activation::Gelu => gelu(z),
                 Activation::Sigmoid => {
                     let s = sigmoid(z);
@@ -65,6 +67,9 @@ impl<I: Isa> Epilogue<I> for BiasSmooth {
                 }
                 Activation::Relu => (z.map(|z| z.max(0.0)), z.map(|z| f32::from(z > 0.0))),
             };
+            // sigmoid(0) is not 0: left alone, padding columns would train the weights above them.
+            let live = (self.columns - panel * LANE).min(LANE);
+            activated[live..].fill(0.0);
             I::store(
                 self.slopes.add(panel * self.stride + row * LANE),
                 I::load(slope.as_ptr()),
@@ -126,12 +131,13 @@ impl<I: Isa> PanelSink<I> for UpdateSink {
     #[inline(always)]
     unsafe fn take(&mut self, panel: usize, lanes: *const f32) {
         let at = panel * self.stride;
-        // SAFETY: weights and moments have the shape of the gradient.
+        // SAFETY: weights and moments have the shape of the gradient, save moments the rule does not have: those are
+        // never read, but must not be offset out of their empty allocation either.
         unsafe {
             update::<I>(
                 self.weights.add(at),
-                self.first.add(at),
-                self.second.add(at),
+                self.first.wrapping_add(at),
+                self.second.wrapping_add(at),
                 lanes,
                 self.stride / LANE,
                 &self.update,
@@ -421,13 +427,13 @@ fn selected(panel: usize, lane: usize, from: usize, to: usize) -> bool {
 fn softmax(row: &mut [Lane], from: usize, to: usize) -> f32 {
     let mut top = [f32::NEG_INFINITY; LANE];
     for (panel, values) in row.iter().enumerate() {
-        for lane in 0..LANE {
+        for (lane, top) in top.iter_mut().enumerate() {
             let value = if selected(panel, lane, from, to) {
                 values.0[lane]
             } else {
                 f32::NEG_INFINITY
             };
-            top[lane] = if value > top[lane] { value } else { top[lane] };
+            *top = if value > *top { value } else { *top };
         }
     }
     let top = top
@@ -472,16 +478,22 @@ fn kl(
     from: usize,
     to: usize,
 ) -> f64 {
-    for ((gap, teacher), student) in gaps.iter_mut().zip(teacher.iter()).zip(student.iter()) {
-        for lane in 0..LANE {
-            gap.0[lane] = teacher.0[lane] - student.0[lane];
+    for (panel, gap) in gaps.iter_mut().enumerate() {
+        let (teacher, student) = (&teacher[panel].0, &student[panel].0);
+        for (lane, gap) in gap.0.iter_mut().enumerate() {
+            // Not merely weighted by 0 later: an infinite logit nobody asked for must not make the loss NaN.
+            *gap = if selected(panel, lane, from, to) {
+                teacher[lane] - student[lane]
+            } else {
+                0.0
+            };
         }
     }
     let (student_norm, teacher_norm) = (softmax(student, from, to), softmax(teacher, from, to));
     let mut sums = [0.0f32; LANE];
     for ((gap, teacher), student) in gaps.iter().zip(teacher.iter()).zip(student.iter_mut()) {
-        for lane in 0..LANE {
-            sums[lane] += teacher.0[lane] * gap.0[lane];
+        for (lane, sum) in sums.iter_mut().enumerate() {
+            *sum += teacher.0[lane] * gap.0[lane];
             student.0[lane] -= teacher.0[lane];
         }
     }

@@ -73,7 +73,7 @@ pub(crate) fn to_bf16(value: f32) -> u16 {
 #[derive(Clone, Copy)]
 pub(crate) struct Portable;
 
-// SAFETY: needs no special instruction; pointers are the caller's duty as the trait says.
+// SAFETY: needs no special instruction; pointers are the caller's duty as the trait says. Holds for every block below.
 unsafe impl Isa for Portable {
     type V = [f32; LANE];
     const WIDE: bool = false;

@@ -5,7 +5,7 @@ use super::super::lane::{LANE, Lane};
 /// Rows handled together, so that the source rows of a panel stay in cache.
 const BLOCK: usize = 32;
 
-/// Writes row `r` of the batch into lane `r` of each panel: `value(row, column) = bytes · factor - 1`.
+/// Writes row `r` of the batch into lane `r` of each panel: `value(row, column) = bytes · factor - 1`, at most 1.
 ///
 /// Columns beyond the last feature become 0.
 #[inline(always)]
@@ -27,16 +27,23 @@ pub(crate) fn bytes(
             for (&row, lane) in rows.iter().zip(&mut lanes[block * BLOCK..]) {
                 let source = &pixels[row as usize * features..][start..end];
                 if let Ok(source) = <&[u8; LANE]>::try_from(source) {
-                    lane.0 = source.map(|byte| f32::from(byte) * factor - 1.0);
+                    lane.0 = source.map(|byte| pixel(byte, factor));
                 } else {
                     lane.0 = [0.0; LANE];
                     for (value, &byte) in lane.0.iter_mut().zip(source) {
-                        *value = f32::from(byte) * factor - 1.0;
+                        *value = pixel(byte, factor);
                     }
                 }
             }
         }
     }
+}
+
+/// Not `f32::min`, which minds NaN and costs more than one instruction.
+#[inline(always)]
+fn pixel(byte: u8, factor: f32) -> f32 {
+    let value = f32::from(byte) * factor - 1.0;
+    if value > 1.0 { 1.0 } else { value }
 }
 
 /// Writes 16-bit draws as values in the middle of 65,536 equal steps of (-1, 1): `(2 w + 1) / 65,536 - 1`, exactly.

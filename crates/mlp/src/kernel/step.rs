@@ -109,6 +109,7 @@ impl Pass for Forward<'_> {
                         &BiasSmooth {
                             bias,
                             activation,
+                            columns: layer.shape.outputs,
                             slopes,
                             stride,
                         },

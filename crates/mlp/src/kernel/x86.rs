@@ -12,7 +12,8 @@ macro_rules! halves {
     ($op:ident, $($x:ident),+) => { ($op($($x.0),+), $op($($x.1),+)) };
 }
 
-// SAFETY: called only after `is_x86_feature_detected!("avx2")` and `("fma")`, see `dispatch.rs`.
+// SAFETY: called only after `is_x86_feature_detected!("avx2")` and `("fma")`, see `dispatch.rs`; pointers are the caller's
+// duty as the trait says. Holds for every block below.
 unsafe impl Isa for Avx2 {
     type V = (__m256, __m256);
     const WIDE: bool = false;
@@ -91,7 +92,8 @@ macro_rules! avx512 {
         #[derive(Clone, Copy)]
         pub(crate) struct $name;
 
-        // SAFETY: called only after the run-time detection in `dispatch.rs`.
+        // SAFETY: called only after the run-time detection in `dispatch.rs`; pointers are the caller's duty as the trait
+        // says. Holds for every block below.
         unsafe impl Isa for $name {
             type V = __m512;
             const WIDE: bool = true;

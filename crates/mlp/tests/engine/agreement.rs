@@ -1,9 +1,11 @@
 //! Logits, loss and gradient of every `f32` instruction set against the f64 reference.
 
-use undertone_mlp::{Activation, Biases, Loss, LossKind, Reduction};
+use undertone_mlp::reference::{Adam, Network, Sgd};
+use undertone_mlp::{Activation, Biases, Loss, LossKind, Optimiser, Reduction, Weights};
 
 use super::support::{
-    ACTIVATIONS, KINDS, Problem, assert_close, engine, f32_sets, largest, network, tensors,
+    ACTIVATIONS, KINDS, Problem, assert_close, engine, every_set, f32_sets, largest, network,
+    tensors, wide,
 };
 
 /// Absolute, in units of the largest true logit or 1. An `f32` sum of up to 300 products of order 1 is off by a few
@@ -24,7 +26,12 @@ pub fn check(problem: &Problem) {
         let label = format!("{set:?}, {}", problem.describe());
         let (logits, loss, gradient) = problem.answer(&mut engine(set));
         let scale = largest(&truth.logits, 1.0);
-        assert_close(&format!("{label}: logits"), &logits, &truth.logits, LOGITS * scale);
+        assert_close(
+            &format!("{label}: logits"),
+            &logits,
+            &truth.logits,
+            LOGITS * scale,
+        );
         // The squared error grows with the square of the logits.
         let loss_scale = scale.max(truth.loss.abs());
         assert!(
@@ -60,7 +67,12 @@ fn every_depth_activation_bias_and_loss_agrees() {
                         temperature: if index % 7 < 3 { 2.0 } else { 1.0 },
                         ..Loss::new(kind, RANGES[index % 4].clone())
                     };
-                    check(&Problem::draw(&architecture, ROWS[index % 5], loss, index as u64));
+                    check(&Problem::draw(
+                        &architecture,
+                        ROWS[index % 5],
+                        loss,
+                        index as u64,
+                    ));
                     index += 1;
                 }
             }
@@ -101,7 +113,12 @@ fn sums_longer_than_a_chunk_agree() {
     {
         let architecture = network(features, &[33], 13, Activation::Relu, Biases::With);
         let loss = Loss::new(LossKind::CrossEntropy, 0..10);
-        check(&Problem::draw(&architecture, rows, loss, 2_000 + index as u64));
+        check(&Problem::draw(
+            &architecture,
+            rows,
+            loss,
+            2_000 + index as u64,
+        ));
     }
 }
 
@@ -109,8 +126,18 @@ fn sums_longer_than_a_chunk_agree() {
 fn logits_far_apart_neither_overflow_nor_lose_the_loss() {
     let architecture = network(5, &[], 20, Activation::Relu, Biases::With);
     for (index, kind) in KINDS.into_iter().enumerate() {
-        let mut problem = Problem::draw(&architecture, 9, Loss::new(kind, 2..19), 3_000 + index as u64);
-        for value in problem.weights.values.iter_mut().chain(&mut problem.teacher) {
+        let mut problem = Problem::draw(
+            &architecture,
+            9,
+            Loss::new(kind, 2..19),
+            3_000 + index as u64,
+        );
+        for value in problem
+            .weights
+            .values
+            .iter_mut()
+            .chain(&mut problem.teacher)
+        {
             *value *= 300.0;
         }
         check(&problem);
@@ -138,10 +165,6 @@ fn logits_outside_the_range_count_for_nothing() {
 
 #[test]
 fn steps_follow_the_reference_optimisers() {
-    use super::support::{engine, wide};
-    use undertone_mlp::reference::{Adam, Network, Sgd};
-    use undertone_mlp::{Optimiser, Weights};
-
     const STEPS: usize = 6;
     let optimisers = [
         Optimiser::adam(1e-2),
@@ -163,7 +186,8 @@ fn steps_follow_the_reference_optimisers() {
             let mut problem = Problem::draw(&architecture, 9, loss, 5_000 + index as u64);
             let start = problem.weights.clone();
             let n = start.values.len();
-            let (mut adam, mut sgd) = (Adam::new(n, 1e-2), Sgd::new(n, 0.1, [0.0, 0.0, 0.9][index]));
+            let (mut adam, mut sgd) =
+                (Adam::new(n, 1e-2), Sgd::new(n, 0.1, [0.0, 0.0, 0.9][index]));
             let mut values = wide(&start.values);
             for _ in 0..STEPS {
                 let network = Network::new(architecture.clone(), values.clone());
@@ -187,8 +211,60 @@ fn steps_follow_the_reference_optimisers() {
                 // Adam divides by the size of the gradient: where that is 1e-5, its `f32` error of 1e-8 moves a step of
                 // 1e-2 by 1e-5. The others only add up rounding errors of 1e-7.
                 let tolerance = if index == 0 { 1e-4 } else { 5e-6 };
-                assert_close(&format!("{set:?} {activation:?} {optimiser:?}"), &got, &values, tolerance);
+                assert_close(
+                    &format!("{set:?} {activation:?} {optimiser:?}"),
+                    &got,
+                    &values,
+                    tolerance,
+                );
             }
         }
+    }
+}
+
+#[test]
+fn accuracy_counts_rows_whose_largest_class_logit_is_the_labels() {
+    let architecture = network(17, &[33], 40, Activation::Relu, Biases::With);
+    for classes in [1, 10, 20, 40] {
+        let loss = Loss::new(LossKind::CrossEntropy, 0..classes);
+        let problem = Problem::draw(&architecture, 300, loss, 5_500);
+        for set in every_set() {
+            let mut trainer = engine(set);
+            let (logits, ..) = problem.answer(&mut trainer);
+            let expected = logits
+                .chunks(40)
+                .zip(&problem.labels)
+                .filter(|(row, label)| {
+                    let mine = row[usize::from(**label)];
+                    row[..classes].iter().all(|&other| other <= mine)
+                })
+                .count();
+            let model = problem.model(Optimiser::adam(1e-3));
+            let got = trainer.count_correct(&model, classes, &problem.labels);
+            assert_eq!(got, expected, "{set:?}, {classes} classes");
+            assert!(
+                classes == 1 || (1..300).contains(&got),
+                "the count can be wrong"
+            );
+        }
+    }
+}
+
+#[test]
+fn the_first_of_equal_logits_is_the_prediction() {
+    let architecture = network(5, &[], 13, Activation::Relu, Biases::With);
+    let mut problem = Problem::draw(
+        &architecture,
+        9,
+        Loss::new(LossKind::CrossEntropy, 0..10),
+        5_600,
+    );
+    problem.weights.values.fill(0.0);
+    for set in every_set() {
+        let mut trainer = engine(set);
+        problem.load(&mut trainer);
+        let model = problem.model(Optimiser::adam(1e-3));
+        assert_eq!(trainer.count_correct(&model, 10, &[0; 9]), 9, "{set:?}");
+        assert_eq!(trainer.count_correct(&model, 10, &[1; 9]), 0, "{set:?}");
     }
 }

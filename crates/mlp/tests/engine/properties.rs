@@ -37,9 +37,16 @@ fn problems() -> impl Strategy<Value = Problem> {
     (1..40usize, hidden, 1..40usize, activation, biases)
         .prop_flat_map(|(inputs, hidden, outputs, activation, biases)| {
             let architecture = network(inputs, &hidden, outputs, activation, biases);
-            (Just(architecture), 1..20usize, losses(outputs), any::<u64>())
+            (
+                Just(architecture),
+                1..20usize,
+                losses(outputs),
+                any::<u64>(),
+            )
         })
-        .prop_map(|(architecture, rows, loss, index)| Problem::draw(&architecture, rows, loss, index))
+        .prop_map(|(architecture, rows, loss, index)| {
+            Problem::draw(&architecture, rows, loss, index)
+        })
 }
 
 proptest! {
@@ -47,7 +54,7 @@ proptest! {
     #![proptest_config(ProptestConfig {
         cases: 120,
         failure_persistence: None,
-        rng_seed: prop::test_runner::RngSeed::Fixed(1),
+        rng_seed: proptest::test_runner::RngSeed::Fixed(1),
         ..ProptestConfig::default()
     })]
 

@@ -20,7 +20,9 @@ const AGAINST_EXACT: f64 = 0.03;
 
 fn to_bf16(value: f64) -> f64 {
     let bits = (value as f32).to_bits();
-    f64::from(f32::from_bits((bits + 0x7fff + (bits >> 16 & 1)) & 0xffff_0000))
+    f64::from(f32::from_bits(
+        (bits + 0x7fff + (bits >> 16 & 1)) & 0xffff_0000,
+    ))
 }
 
 /// Computes logits, loss and gradient with `round` applied to the operands of every product.
@@ -71,7 +73,11 @@ fn truth(problem: &Problem, round: impl Fn(f64) -> f64) -> Truth {
             }
         }
         if l > 0 {
-            d = below.iter().zip(&slopes[l - 1]).map(|(d, s)| d * s).collect();
+            d = below
+                .iter()
+                .zip(&slopes[l - 1])
+                .map(|(d, s)| d * s)
+                .collect();
         }
     }
     Truth {
@@ -146,7 +152,10 @@ fn bf16_products_are_those_of_rounded_operands() {
             assert!(off <= AGAINST_ROUNDED, "{label} off by {off:e}");
             if problem.architecture().activation != Activation::Relu {
                 let off = distance(got, &exact.gradient[tensor], 1e-6);
-                assert!(off <= AGAINST_EXACT, "{label} off by {off:e} from the unrounded one");
+                assert!(
+                    off <= AGAINST_EXACT,
+                    "{label} off by {off:e} from the unrounded one"
+                );
             }
         }
     }

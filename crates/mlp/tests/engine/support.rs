@@ -86,8 +86,7 @@ impl Problem {
         let mut weights = Weights::initial(architecture, 1.0, &mut stream);
         for layer in architecture.layers() {
             if let Some(at) = layer.biases_at {
-                weights.values[at..][..layer.outputs]
-                    .fill_with(|| (0.3 * stream.normal()) as f32);
+                weights.values[at..][..layer.outputs].fill_with(|| (0.3 * stream.normal()) as f32);
             }
         }
         let network = Network::new(architecture.clone(), wide(&weights.values));
@@ -98,7 +97,8 @@ impl Problem {
                 .hidden_pre_activations(&wide(&row))
                 .iter()
                 .flatten()
-                .all(|z| z.abs() > KINK);
+                // All units below dead and no bias: exactly 0 in any precision.
+                .all(|&z| z == 0.0 || z.abs() > KINK);
             if clear || architecture.activation != Activation::Relu {
                 x.extend(row);
             }
@@ -169,13 +169,15 @@ impl Problem {
             temperature,
         } = &self.loss;
         let select = Selection::new(self.architecture().outputs, range.clone());
-        let cool = |values: &[f64]| -> Vec<f64> { values.iter().map(|z| z / temperature).collect() };
+        let cool =
+            |values: &[f64]| -> Vec<f64> { values.iter().map(|z| z / temperature).collect() };
         let teacher = wide(&self.teacher);
         let labels: Vec<usize> = self.labels.iter().copied().map(usize::from).collect();
         let (loss, through_temperature) = match kind {
-            LossKind::CrossEntropy => {
-                (select.cross_entropy(&cool(logits), &labels), 1.0 / temperature)
-            }
+            LossKind::CrossEntropy => (
+                select.cross_entropy(&cool(logits), &labels),
+                1.0 / temperature,
+            ),
             LossKind::Kl => (select.kl(&cool(logits), &cool(&teacher)), 1.0 / temperature),
             LossKind::Mse => (select.mean_squared_error(logits, &teacher), 1.0),
         };
@@ -188,7 +190,10 @@ impl Problem {
             (Reduction::BatchMeanQuirk { models }, _) => 1.0 / f64::from(*models),
         };
         let factor = through_temperature * quirk;
-        (loss.value, loss.gradient.iter().map(|g| g * factor).collect())
+        (
+            loss.value,
+            loss.gradient.iter().map(|g| g * factor).collect(),
+        )
     }
 
     /// Returns what the engine makes of it: logits, loss, gradient.

@@ -40,20 +40,26 @@ pub(super) fn details(figure: &Figure) -> String {
 }
 
 fn bars(figure: &Figure, digits: usize) -> (Table, Singles<'_>) {
-    let FigureKind::Bars(bars) = &figure.kind else { return (empty(figure), Vec::new()) };
+    let FigureKind::Bars(bars) = &figure.kind else {
+        return (empty(figure), Vec::new());
+    };
     let mut table = empty(figure);
     table.columns = [vec![Column::words("condition")], estimate_columns(figure)].concat();
     let mut singles = Vec::new();
     for bar in &bars.bars {
         let estimate = estimate_cells(bar.estimate, bar.interval, bar.n, bar.reference, digits);
-        table.rows.push([vec![bar.label.clone()], estimate].concat());
+        table
+            .rows
+            .push([vec![bar.label.clone()], estimate].concat());
         singles.push((bar.label.clone(), bar.points.as_slice()));
     }
     (table, singles)
 }
 
 fn curves(figure: &Figure, digits: usize) -> Table {
-    let FigureKind::Curves(curves) = &figure.kind else { return empty(figure) };
+    let FigureKind::Curves(curves) = &figure.kind else {
+        return empty(figure);
+    };
     let mut table = empty(figure);
     table.columns = vec![
         Column::words("line"),
@@ -65,14 +71,22 @@ fn curves(figure: &Figure, digits: usize) -> Table {
     for series in &curves.series {
         for point in &series.points {
             let [estimate, lo, hi] = value_cells(point.y, point.interval, digits);
-            table.rows.push(vec![series.label.clone(), short_number(point.x), estimate, lo, hi]);
+            table.rows.push(vec![
+                series.label.clone(),
+                short_number(point.x),
+                estimate,
+                lo,
+                hi,
+            ]);
         }
     }
     table
 }
 
 fn sweep(figure: &Figure, digits: usize) -> (Table, Singles<'_>) {
-    let FigureKind::Sweep(sweep) = &figure.kind else { return (empty(figure), Vec::new()) };
+    let FigureKind::Sweep(sweep) = &figure.kind else {
+        return (empty(figure), Vec::new());
+    };
     let mut table = empty(figure);
     let names = vec![Column::words("condition"), Column::number(&sweep.x_label)];
     table.columns = [names, estimate_columns(figure)].concat();
@@ -80,8 +94,13 @@ fn sweep(figure: &Figure, digits: usize) -> (Table, Singles<'_>) {
     for series in &sweep.series {
         for point in &series.points {
             let names = vec![series.label.clone(), x_name(&point.x)];
-            let estimate =
-                estimate_cells(point.estimate, point.interval, point.n, point.reference, digits);
+            let estimate = estimate_cells(
+                point.estimate,
+                point.interval,
+                point.n,
+                point.reference,
+                digits,
+            );
             let single_name = format!("{}, {} {}", series.label, sweep.x_label, x_name(&point.x));
             table.rows.push([names, estimate].concat());
             singles.push((single_name, point.points.as_slice()));
@@ -98,10 +117,15 @@ fn single_values(figure: &Figure, singles: &Singles<'_>, digits: usize) -> Strin
     let mut table = empty(figure);
     table.caption = format!("Single values: {}", figure.title);
     let what = figure.point_label.as_deref().unwrap_or("single values");
-    table.columns =
-        vec![Column::words("estimate"), Column::words(format!("values ({what} each)"))];
+    table.columns = vec![
+        Column::words("estimate"),
+        Column::words(format!("values ({what} each)")),
+    ];
     for (name, values) in singles.iter().filter(|(_, values)| !values.is_empty()) {
-        let shown = values.iter().take(MAX_CLOUD).map(|&value| number(value, digits));
+        let shown = values
+            .iter()
+            .take(MAX_CLOUD)
+            .map(|&value| number(value, digits));
         let mut text = shown.collect::<Vec<_>>().join(" ");
         if values.len() > MAX_CLOUD {
             text.push_str(&format!(" and {} more", values.len() - MAX_CLOUD));
@@ -111,17 +135,28 @@ fn single_values(figure: &Figure, singles: &Singles<'_>, digits: usize) -> Strin
     if table.rows.is_empty() {
         return String::new();
     }
-    let region = table_region(&table, &format!("{}-singles", figure.id), "scroll tall singles");
+    let region = table_region(
+        &table,
+        &format!("{}-singles", figure.id),
+        "scroll tall singles",
+    );
     format!("<details>\n<summary>Single values</summary>\n{region}</details>\n")
 }
 
 fn empty(figure: &Figure) -> Table {
-    Table { caption: figure.title.clone(), columns: Vec::new(), rows: Vec::new(), notes: Vec::new() }
+    Table {
+        caption: figure.title.clone(),
+        columns: Vec::new(),
+        rows: Vec::new(),
+        notes: Vec::new(),
+    }
 }
 
 fn estimate_columns(figure: &Figure) -> Vec<Column> {
     let reference = figure.reference_label.as_deref().unwrap_or("reference");
-    ["estimate", "from", "to", "n", reference].map(Column::number).to_vec()
+    ["estimate", "from", "to", "n", reference]
+        .map(Column::number)
+        .to_vec()
 }
 
 fn estimate_cells(
@@ -132,7 +167,9 @@ fn estimate_cells(
     digits: usize,
 ) -> Vec<String> {
     let n = n.map(|n| n.to_string()).unwrap_or_default();
-    let reference = reference.map(|value| number(value, digits)).unwrap_or_default();
+    let reference = reference
+        .map(|value| number(value, digits))
+        .unwrap_or_default();
     let mut cells = value_cells(estimate, interval, digits).to_vec();
     cells.extend([n, reference]);
     cells
@@ -141,5 +178,9 @@ fn estimate_cells(
 fn value_cells(estimate: Option<f64>, interval: Option<Interval>, digits: usize) -> [String; 3] {
     let write = |value: Option<f64>| value.map(|value| number(value, digits)).unwrap_or_default();
     let estimate = estimate.map_or("not defined".to_owned(), |value| number(value, digits));
-    [estimate, write(interval.map(|ends| ends.lo)), write(interval.map(|ends| ends.hi))]
+    [
+        estimate,
+        write(interval.map(|ends| ends.lo)),
+        write(interval.map(|ends| ends.hi)),
+    ]
 }

@@ -52,7 +52,9 @@ struct Section {
 impl Section {
     fn html(&self) -> String {
         let Self { id, heading, body } = self;
-        format!("<section aria-labelledby=\"{id}\">\n<h2 id=\"{id}\">{heading}</h2>\n{body}</section>\n")
+        format!(
+            "<section aria-labelledby=\"{id}\">\n<h2 id=\"{id}\">{heading}</h2>\n{body}</section>\n"
+        )
     }
 }
 
@@ -60,19 +62,30 @@ impl Section {
 ///
 /// Ids start with an underscore, which ids of figures cannot do.
 fn sections(report: &Report) -> [Option<Section>; 7] {
-    let section = |id, heading, body: String| {
-        (!body.is_empty()).then_some(Section { id, heading, body })
-    };
+    let section =
+        |id, heading, body: String| (!body.is_empty()).then_some(Section { id, heading, body });
     let question = format!("<p class=\"question\">{}</p>\n", escape(&report.question));
     let figures: String = report.figures.iter().map(figure).collect();
-    let tables: String =
-        report.tables.iter().enumerate().map(|(index, entry)| table(entry, index)).collect();
+    let tables: String = report
+        .tables
+        .iter()
+        .enumerate()
+        .map(|(index, entry)| table(entry, index))
+        .collect();
     [
         section("_question", "What was asked", question),
-        section("_answer", "The answer", report.verdicts.iter().map(verdict).collect()),
+        section(
+            "_answer",
+            "The answer",
+            report.verdicts.iter().map(verdict).collect(),
+        ),
         section("_figures", "Figures", figures),
         section("_tables", "Tables", tables),
-        section("_left-out", "What was left out, and why", left_out(&report.left_out)),
+        section(
+            "_left-out",
+            "What was left out, and why",
+            left_out(&report.left_out),
+        ),
         section("_notes", "Notes", paragraphs(&report.notes, "")),
         section("_repeat", "How to repeat it", recipe(&report.recipe)),
     ]
@@ -144,7 +157,11 @@ fn table_region(table: &Table, caption_id: &str, class: &str) -> String {
     for cells in &table.rows {
         rows.push_str("<tr>");
         for (index, (cell, column)) in cells.iter().zip(&table.columns).enumerate() {
-            let cell = if cell.is_empty() { "\u{2013}".to_owned() } else { escape(cell) };
+            let cell = if cell.is_empty() {
+                "\u{2013}".to_owned()
+            } else {
+                escape(cell)
+            };
             let class = side(column.align);
             match index {
                 0 => rows.push_str(&format!("<th scope=\"row\"{class}>{cell}</th>")),
@@ -165,24 +182,37 @@ fn left_out(left_out: &[String]) -> String {
     if left_out.is_empty() {
         return "<p>Nothing was recorded as left out.</p>\n".to_owned();
     }
-    let items: String =
-        left_out.iter().map(|reason| format!("<li>{}</li>\n", escape(reason))).collect();
+    let items: String = left_out
+        .iter()
+        .map(|reason| format!("<li>{}</li>\n", escape(reason)))
+        .collect();
     format!("<ul class=\"plain\">\n{items}</ul>\n")
 }
 
 fn paragraphs(texts: &[String], attributes: &str) -> String {
-    texts.iter().map(|text| format!("<p{attributes}>{}</p>\n", escape(text))).collect()
+    texts
+        .iter()
+        .map(|text| format!("<p{attributes}>{}</p>\n", escape(text)))
+        .collect()
 }
 
 fn recipe(recipe: &Recipe) -> String {
-    let commands: Vec<String> = recipe.commands.iter().map(|command| escape(command)).collect();
-    let facts = recipe.facts.iter().map(|(name, value)| {
-        format!("<dt>{}</dt><dd>{}</dd>\n", escape(name), escape(value))
-    });
+    let commands: Vec<String> = recipe
+        .commands
+        .iter()
+        .map(|command| escape(command))
+        .collect();
+    let facts = recipe
+        .facts
+        .iter()
+        .map(|(name, value)| format!("<dt>{}</dt><dd>{}</dd>\n", escape(name), escape(value)));
     let facts: String = facts.collect();
     let mut html = String::new();
     if !commands.is_empty() {
-        html.push_str(&format!("<pre><code>{}</code></pre>\n", commands.join("\n")));
+        html.push_str(&format!(
+            "<pre><code>{}</code></pre>\n",
+            commands.join("\n")
+        ));
     }
     if !facts.is_empty() {
         html.push_str(&format!("<dl>\n{facts}</dl>\n"));
@@ -208,7 +238,8 @@ mod tests {
     use super::*;
     use crate::example;
 
-    const HOSTILE: &str = "</style><script>alert('x')</script>\"' onload=\"x\" &amp; ]]> \u{202e}\u{1b}[31m\0";
+    const HOSTILE: &str =
+        "</style><script>alert('x')</script>\"' onload=\"x\" &amp; ]]> \u{202e}\u{1b}[31m\0";
 
     /// A report in which every text is hostile.
     fn hostile_report() -> Report {
@@ -223,9 +254,10 @@ mod tests {
         match value {
             Value::String(_) if !fixed => Value::String(HOSTILE.to_owned()),
             Value::Array(items) => items.into_iter().map(|item| spoil(item, key)).collect(),
-            Value::Object(fields) => {
-                fields.into_iter().map(|(key, value)| (key.clone(), spoil(value, &key))).collect()
-            }
+            Value::Object(fields) => fields
+                .into_iter()
+                .map(|(key, value)| (key.clone(), spoil(value, &key)))
+                .collect(),
             other => other,
         }
     }
@@ -253,7 +285,15 @@ mod tests {
     fn nothing_is_fetched_and_no_script_runs() {
         let html = report_html(&example::mnist_report()).expect("the sample is valid");
         assert!(html.contains("content=\"default-src 'none';"));
-        for forbidden in ["http://", "https://", "<script", "@import", "url(", "src=", " style=\""] {
+        for forbidden in [
+            "http://",
+            "https://",
+            "<script",
+            "@import",
+            "url(",
+            "src=",
+            " style=\"",
+        ] {
             assert!(!html.contains(forbidden), "{forbidden:?}");
         }
     }
@@ -263,14 +303,22 @@ mod tests {
         let html = report_html(&example::mnist_report()).expect("the sample is valid");
         let values = |attribute: &str| -> Vec<String> {
             let parts = html.split(&format!(" {attribute}=\"")).skip(1);
-            parts.filter_map(|part| part.split('"').next()).map(str::to_owned).collect()
+            parts
+                .filter_map(|part| part.split('"').next())
+                .map(str::to_owned)
+                .collect()
         };
         let ids = values("id");
         let unique: std::collections::BTreeSet<&String> = ids.iter().collect();
         assert_eq!(unique.len(), ids.len());
         let labels = values("aria-labelledby");
-        let targets = labels.iter().flat_map(|labels| labels.split(' ')).map(str::to_owned);
-        let anchors = values("href").into_iter().filter_map(|link| link.strip_prefix('#').map(str::to_owned));
+        let targets = labels
+            .iter()
+            .flat_map(|labels| labels.split(' '))
+            .map(str::to_owned);
+        let anchors = values("href")
+            .into_iter()
+            .filter_map(|link| link.strip_prefix('#').map(str::to_owned));
         for target in targets.chain(anchors) {
             assert!(unique.contains(&target), "{target}");
         }
@@ -288,7 +336,8 @@ mod tests {
     #[test]
     fn undefined_values_are_named_and_never_zero() {
         let html = report_html(&example::mnist_report()).expect("the sample is valid");
-        let sentence = "Not defined: same initialisation at photographs of clothing (Fashion-MNIST).";
+        let sentence =
+            "Not defined: same initialisation at photographs of clothing (Fashion-MNIST).";
         assert!(html.contains(sentence));
         assert!(html.contains(">not defined<"));
     }

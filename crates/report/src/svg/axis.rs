@@ -13,19 +13,31 @@ pub(crate) struct Scale {
 impl Scale {
     /// Maps `domain` linearly to `pixels`.
     pub(crate) fn linear(domain: (f64, f64), pixels: (f64, f64)) -> Self {
-        Self { domain, pixels, log: false }
+        Self {
+            domain,
+            pixels,
+            log: false,
+        }
     }
 
     /// Maps the logarithm of positive values to `pixels`.
     pub(crate) fn log(domain: (f64, f64), pixels: (f64, f64)) -> Self {
-        Self { domain: (domain.0.ln(), domain.1.ln()), pixels, log: true }
+        Self {
+            domain: (domain.0.ln(), domain.1.ln()),
+            pixels,
+            log: true,
+        }
     }
 
     /// Returns the pixel of `value`; the middle if the domain is a single value.
     pub(crate) fn at(&self, value: f64) -> f64 {
         let value = if self.log { value.ln() } else { value };
         let (lo, hi) = self.domain;
-        let share = if hi > lo { (value - lo) / (hi - lo) } else { 0.5 };
+        let share = if hi > lo {
+            (value - lo) / (hi - lo)
+        } else {
+            0.5
+        };
         self.pixels.0 + share * (self.pixels.1 - self.pixels.0)
     }
 }
@@ -63,7 +75,11 @@ impl Extent {
         if asked.is_none_or(|range| range.hi < hi) {
             hi = (hi / step - 1e-9).ceil() * step;
         }
-        Self { lo, hi, ticks: multiples(lo, hi, step) }
+        Self {
+            lo,
+            hi,
+            ticks: multiples(lo, hi, step),
+        }
     }
 
     /// Returns the length of the axis in its own unit.
@@ -76,7 +92,9 @@ impl Extent {
 pub(crate) fn step(lo: f64, hi: f64, n_ticks: usize) -> f64 {
     let rough = (hi - lo) / n_ticks.max(1) as f64;
     let power = 10f64.powf(rough.log10().floor());
-    let factor = [1.0, 2.0, 5.0].into_iter().find(|factor| factor * power >= rough * 0.999);
+    let factor = [1.0, 2.0, 5.0]
+        .into_iter()
+        .find(|factor| factor * power >= rough * 0.999);
     factor.unwrap_or(10.0) * power
 }
 
@@ -84,14 +102,18 @@ pub(crate) fn step(lo: f64, hi: f64, n_ticks: usize) -> f64 {
 pub(crate) fn multiples(lo: f64, hi: f64, step: f64) -> Vec<f64> {
     let first = (lo / step - 1e-9).ceil();
     let n_ticks = ((hi / step + 1e-9).floor() - first).clamp(-1.0, 100.0) + 1.0;
-    (0..n_ticks as u32).map(|index| (first + f64::from(index)) * step).collect()
+    (0..n_ticks as u32)
+        .map(|index| (first + f64::from(index)) * step)
+        .collect()
 }
 
 /// Returns 1, 2 and 5 times the powers of ten between two positive numbers.
 pub(crate) fn log_ticks(lo: f64, hi: f64) -> Vec<f64> {
     let powers = lo.log10().floor() as i32..=hi.log10().ceil() as i32;
     let ticks = powers.flat_map(|power| [1.0, 2.0, 5.0].map(|factor| factor * 10f64.powi(power)));
-    ticks.filter(|tick| (lo * 0.999..=hi * 1.001).contains(tick)).collect()
+    ticks
+        .filter(|tick| (lo * 0.999..=hi * 1.001).contains(tick))
+        .collect()
 }
 
 /// Returns the decimals that tick labels with this spacing need.

@@ -31,12 +31,22 @@ pub(crate) struct Type {
 impl Type {
     /// Ordinary text in ink, anchored at its start.
     pub(crate) const fn ink(size: f64) -> Self {
-        Self { size, class: "ut-ink", bold: false, anchor: Anchor::Start }
+        Self {
+            size,
+            class: "ut-ink",
+            bold: false,
+            anchor: Anchor::Start,
+        }
     }
 
     /// Secondary text, anchored at its start.
     pub(crate) const fn muted(size: f64) -> Self {
-        Self { size, class: "ut-muted", bold: false, anchor: Anchor::Start }
+        Self {
+            size,
+            class: "ut-muted",
+            bold: false,
+            anchor: Anchor::Start,
+        }
     }
 
     pub(crate) const fn bold(self) -> Self {
@@ -51,7 +61,10 @@ impl Type {
 impl Canvas {
     /// Starts an empty drawing whose ids begin with `prefix`.
     pub(crate) fn new(prefix: &str) -> Self {
-        Self { body: String::new(), prefix: prefix.to_owned() }
+        Self {
+            body: String::new(),
+            prefix: prefix.to_owned(),
+        }
     }
 
     /// Returns the elements written so far.
@@ -70,9 +83,17 @@ impl Canvas {
             Anchor::Middle => " text-anchor=\"middle\"",
             Anchor::End => " text-anchor=\"end\"",
         };
-        self.write(format_args!("<text x=\"{}\" y=\"{}\"{anchor}>", px(x), px(y)));
+        self.write(format_args!(
+            "<text x=\"{}\" y=\"{}\"{anchor}>",
+            px(x),
+            px(y)
+        ));
         for (text, style) in runs {
-            let weight = if style.bold { " font-weight=\"700\"" } else { "" };
+            let weight = if style.bold {
+                " font-weight=\"700\""
+            } else {
+                ""
+            };
             self.write(format_args!(
                 "<tspan class=\"{}\" font-size=\"{}\"{weight}>{}</tspan>",
                 style.class,
@@ -96,7 +117,9 @@ impl Canvas {
     /// Fills the path `data`; `extra` holds further attributes.
     pub(crate) fn fill(&mut self, data: &str, class: &str, extra: &str) {
         if !data.is_empty() {
-            self.write(format_args!("<path class=\"{class}\" d=\"{data}\"{extra}/>\n"));
+            self.write(format_args!(
+                "<path class=\"{class}\" d=\"{data}\"{extra}/>\n"
+            ));
         }
     }
 
@@ -125,12 +148,19 @@ impl Canvas {
             data.push_str(&segment(from, to));
             offset += STEP;
         }
-        self.stroke(&data, &format!("ut-s{colour}"), 1.5, " stroke-opacity=\"0.6\"");
+        self.stroke(
+            &data,
+            &format!("ut-s{colour}"),
+            1.5,
+            " stroke-opacity=\"0.6\"",
+        );
     }
 
     /// Writes raw markup; the caller vouches for it.
     pub(crate) fn write(&mut self, markup: std::fmt::Arguments<'_>) {
-        self.body.write_fmt(markup).expect("writing to a string cannot fail");
+        self.body
+            .write_fmt(markup)
+            .expect("writing to a string cannot fail");
     }
 
     /// Returns the prefix of this drawing's ids.
@@ -143,7 +173,11 @@ impl Canvas {
 pub(crate) fn px(value: f64) -> String {
     let text = format!("{value:.1}");
     let text = text.strip_suffix(".0").unwrap_or(&text);
-    if text == "-0" { "0".to_owned() } else { text.to_owned() }
+    if text == "-0" {
+        "0".to_owned()
+    } else {
+        text.to_owned()
+    }
 }
 
 /// Returns the path data of a straight line.

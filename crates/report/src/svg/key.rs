@@ -44,10 +44,19 @@ fn sample(canvas: &mut Canvas, mark: Mark, (x, y): (f64, f64)) {
     match mark {
         Mark::Dot => {
             let place = (Along::X, y, 0.0);
-            marks::cloud(canvas, &[left + 3.0, right - 3.0], |value| value, place, (7, 4.0, 0.7));
+            marks::cloud(
+                canvas,
+                &[left + 3.0, right - 3.0],
+                |value| value,
+                place,
+                (7, 4.0, 0.7),
+            );
         }
         Mark::Whisker => {
-            let interval = Interval { lo: left, hi: right };
+            let interval = Interval {
+                lo: left,
+                hi: right,
+            };
             let place = (Along::X, y);
             marks::whisker(canvas, interval, |value| value, place, ("ut-axis", 4.0));
         }
@@ -62,5 +71,10 @@ fn sample(canvas: &mut Canvas, mark: Mark, (x, y): (f64, f64)) {
 
 /// Draws the dashed line of pure guessing.
 pub(crate) fn chance_line(canvas: &mut Canvas, from: (f64, f64), to: (f64, f64)) {
-    canvas.stroke(&segment(from, to), "ut-dash", 1.4, " stroke-dasharray=\"5 4\"");
+    canvas.stroke(
+        &segment(from, to),
+        "ut-dash",
+        1.4,
+        " stroke-dasharray=\"5 4\"",
+    );
 }

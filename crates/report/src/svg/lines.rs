@@ -99,7 +99,13 @@ pub(crate) fn sweep<'a>(figure: &'a Figure, sweep: &'a Sweep) -> Lines<'a> {
                 // Checked before drawing: a numeric scale has numbers only.
                 let X::Number(x) = point.x else { return None };
                 let (y, interval, reference) = (point.estimate, point.interval, point.reference);
-                Some(Point { x, y, interval, cloud: &point.points, reference })
+                Some(Point {
+                    x,
+                    y,
+                    interval,
+                    cloud: &point.points,
+                    reference,
+                })
             })
             .collect(),
     };
@@ -146,13 +152,24 @@ impl Lines<'_> {
         let beside = room >= BESIDE;
         let extent = Extent::new(self.asked, values(self.figure).into_iter(), 5);
         let decimals = tick_decimals(&extent.ticks);
-        let tick_room = extent.ticks.iter().map(|&tick| width(&number(tick, decimals), SMALL));
+        let tick_room = extent
+            .ticks
+            .iter()
+            .map(|&tick| width(&number(tick, decimals), SMALL));
         let left = PAD + tick_room.fold(0.0, f64::max) + 8.0;
-        let name_room = if beside { self.name_room() + SAMPLE + 22.0 } else { 8.0 };
+        let name_room = if beside {
+            self.name_room() + SAMPLE + 22.0
+        } else {
+            8.0
+        };
         let right = room - PAD - name_room;
         let bottom = top + if beside { 330.0 } else { 270.0 };
         let span = self.x_span();
-        let margin = if self.form == Form::Whiskers { 18.0 } else { 8.0 };
+        let margin = if self.form == Form::Whiskers {
+            18.0
+        } else {
+            8.0
+        };
         let pixels = (left + margin, right - margin);
         let x = match self.x_scale {
             XScale::Log => Scale::log(span, pixels),
@@ -160,12 +177,26 @@ impl Lines<'_> {
         };
         let y = Scale::linear((extent.lo, extent.hi), (bottom, top));
         let x_ticks = self.x_ticks(span, &x, if beside { 8 } else { 5 });
-        Frame { beside, width: room, left, right, top, bottom, x, y, x_ticks, extent }
+        Frame {
+            beside,
+            width: room,
+            left,
+            right,
+            top,
+            bottom,
+            x,
+            y,
+            x_ticks,
+            extent,
+        }
     }
 
     /// Returns the room that the widest line of the wrapped names needs.
     fn name_room(&self) -> f64 {
-        let lines = self.lines.iter().flat_map(|line| wrap(line.label, TEXT, MAX_NAME));
+        let lines = self
+            .lines
+            .iter()
+            .flat_map(|line| wrap(line.label, TEXT, MAX_NAME));
         lines.map(|line| width(&line, TEXT)).fold(0.0, f64::max)
     }
 
@@ -248,14 +279,19 @@ impl Lines<'_> {
     ) {
         let colour = line.style.colour;
         if self.form == Form::Bands {
-            let runs = line.points.split(|point| point.interval.is_none() || point.y.is_none());
+            let runs = line
+                .points
+                .split(|point| point.interval.is_none() || point.y.is_none());
             for run in runs.filter(|run| run.len() > 1) {
                 let end = |pick: fn(Interval) -> f64, point: &Point<'_>| {
                     let value = point.interval.map_or(0.0, pick);
                     format!("{} {}", px(frame.x.at(point.x)), px(frame.y.at(value)))
                 };
                 let upper = run.iter().map(|point| end(|interval| interval.hi, point));
-                let lower = run.iter().rev().map(|point| end(|interval| interval.lo, point));
+                let lower = run
+                    .iter()
+                    .rev()
+                    .map(|point| end(|interval| interval.lo, point));
                 let outline = upper.chain(lower).collect::<Vec<_>>().join("L");
                 let class = format!("ut-f{colour}");
                 canvas.fill(&format!("M{outline}z"), &class, " fill-opacity=\"0.2\"");
@@ -264,17 +300,30 @@ impl Lines<'_> {
         for point in &line.points {
             let across = frame.x.at(point.x) + self.dodge(index);
             let at = |value: f64| frame.y.at(value);
-            marks::cloud(canvas, point.cloud, at, (Along::Y, across, 3.0), (colour, 2.6, 0.5));
+            marks::cloud(
+                canvas,
+                point.cloud,
+                at,
+                (Along::Y, across, 3.0),
+                (colour, 2.6, 0.5),
+            );
         }
     }
 
     fn draw_line(&self, canvas: &mut Canvas, frame: &Frame, index: usize, line: &Line<'_>) {
         let dodge = self.dodge(index);
-        let at = |point: &Point<'_>| point.y.map(|y| (frame.x.at(point.x) + dodge, frame.y.at(y)));
+        let at = |point: &Point<'_>| {
+            point
+                .y
+                .map(|y| (frame.x.at(point.x) + dodge, frame.y.at(y)))
+        };
         let places: Vec<Option<(f64, f64)>> = line.points.iter().map(at).collect();
         for run in places.split(Option::is_none) {
-            let joined: Vec<String> =
-                run.iter().flatten().map(|&(x, y)| format!("{} {}", px(x), px(y))).collect();
+            let joined: Vec<String> = run
+                .iter()
+                .flatten()
+                .map(|&(x, y)| format!("{} {}", px(x), px(y)))
+                .collect();
             if joined.len() > 1 {
                 let class = format!("ut-s{}", line.style.colour);
                 let dash = line.style.dash_attribute() + " stroke-linejoin=\"round\"";
@@ -296,7 +345,11 @@ impl Lines<'_> {
         }
         // On long curves a marker per point would be a thick line; twelve are enough to tell the shape.
         let marked: Vec<(f64, f64)> = places.into_iter().flatten().collect();
-        let limit = if self.form == Form::Whiskers { marked.len() } else { 12 };
+        let limit = if self.form == Form::Whiskers {
+            marked.len()
+        } else {
+            12
+        };
         for &place in thin(&marked, limit) {
             line.style.draw_marker(canvas, place, 4.0);
         }
@@ -329,10 +382,15 @@ impl Lines<'_> {
             names.push((y, wrap(line.label, TEXT, MAX_NAME), line));
         }
         names.sort_by(|a, b| a.0.total_cmp(&b.0));
-        let heights: Vec<f64> =
-            names.iter().map(|(_, parts, _)| parts.len() as f64 * 16.0 + 6.0).collect();
-        let wanted: Vec<f64> =
-            names.iter().zip(&heights).map(|((y, _, _), height)| y - height / 2.0).collect();
+        let heights: Vec<f64> = names
+            .iter()
+            .map(|(_, parts, _)| parts.len() as f64 * 16.0 + 6.0)
+            .collect();
+        let wanted: Vec<f64> = names
+            .iter()
+            .zip(&heights)
+            .map(|((y, _, _), height)| y - height / 2.0)
+            .collect();
         let tops = spread_out(&wanted, &heights, frame.top - 10.0, frame.bottom + 10.0);
         for (((y, parts, line), top), height) in names.iter().zip(tops).zip(heights) {
             let middle = top + height / 2.0;
@@ -359,10 +417,16 @@ impl Lines<'_> {
         }
         canvas.stroke(&ticks, "ut-axis", 1.0, "");
         let mut y = bottom + 38.0;
-        let room = if frame.beside { frame.right - frame.left } else { frame.width - 2.0 * PAD };
+        let room = if frame.beside {
+            frame.right - frame.left
+        } else {
+            frame.width - 2.0 * PAD
+        };
         for line in wrap(self.x_label, TEXT, room) {
             let half = width(&line, TEXT) / 2.0;
-            let x = ((frame.left + frame.right) / 2.0).min(frame.width - PAD - half).max(PAD + half);
+            let x = ((frame.left + frame.right) / 2.0)
+                .min(frame.width - PAD - half)
+                .max(PAD + half);
             canvas.text(x, y, &line, Type::ink(TEXT).anchored(Anchor::Middle));
             y += 16.0;
         }
@@ -374,14 +438,21 @@ impl Lines<'_> {
         let words = |label: &Option<String>, plain: &str| label.clone().unwrap_or(plain.to_owned());
         let mut key = Vec::new();
         if any(|point| point.interval.is_some()) {
-            let mark = if self.form == Form::Bands { Mark::Band } else { Mark::Whisker };
+            let mark = if self.form == Form::Bands {
+                Mark::Band
+            } else {
+                Mark::Whisker
+            };
             key.push((mark, words(&self.figure.interval_label, "interval")));
         }
         if any(|point| !point.cloud.is_empty()) {
             key.push((Mark::Dot, words(&self.figure.point_label, "single values")));
         }
         if any(|point| point.reference.is_some()) {
-            key.push((Mark::Diamond, words(&self.figure.reference_label, "reference")));
+            key.push((
+                Mark::Diamond,
+                words(&self.figure.reference_label, "reference"),
+            ));
         }
         if let Some(chance) = self.chance {
             key.push((Mark::Chance, format!("chance {}", short_number(chance))));

@@ -30,7 +30,11 @@ pub(crate) fn styles(roles: impl Iterator<Item = Role>) -> Vec<Style> {
         .map(|(index, role)| {
             let colour = role_colour(role, others);
             others += usize::from(role == Role::Other);
-            Style { colour, marker: index, dash: index }
+            Style {
+                colour,
+                marker: index,
+                dash: index,
+            }
         })
         .collect()
 }
@@ -72,7 +76,10 @@ fn marker(index: usize, (x, y): (f64, f64), r: f64) -> String {
     match index % 6 {
         0 => {
             let (left, d, r) = (px(x - r), px(2.0 * r), px(r));
-            format!("M{left} {}a{r} {r} 0 1 0 {d} 0a{r} {r} 0 1 0 -{d} 0z", px(y))
+            format!(
+                "M{left} {}a{r} {r} 0 1 0 {d} 0a{r} {r} 0 1 0 -{d} 0z",
+                px(y)
+            )
         }
         1 => polygon(&[(-0.9, -0.9), (0.9, -0.9), (0.9, 0.9), (-0.9, 0.9)]),
         2 => polygon(&[(0.0, -1.2), (1.15, 0.85), (-1.15, 0.85)]),
@@ -130,7 +137,12 @@ pub(crate) fn whisker(
         segment(point(hi, -cap), point(hi, cap)),
     ]
     .concat();
-    canvas.stroke(&data, "ut-halo", 4.6, " stroke-linecap=\"round\" stroke-opacity=\"0.8\"");
+    canvas.stroke(
+        &data,
+        "ut-halo",
+        4.6,
+        " stroke-linecap=\"round\" stroke-opacity=\"0.8\"",
+    );
     canvas.stroke(&data, class, 1.8, " stroke-linecap=\"round\"");
 }
 
@@ -177,7 +189,13 @@ fn thin_ranks(values: &[f64]) -> Vec<f64> {
 pub(crate) fn thin<T>(items: &[T], limit: usize) -> impl Iterator<Item = &T> {
     let n_kept = items.len().min(limit);
     let last = items.len().saturating_sub(1);
-    let index = move |kept: usize| if n_kept > 1 { kept * last / (n_kept - 1) } else { 0 };
+    let index = move |kept: usize| {
+        if n_kept > 1 {
+            kept * last / (n_kept - 1)
+        } else {
+            0
+        }
+    };
     (0..n_kept).map(move |kept| &items[index(kept)])
 }
 

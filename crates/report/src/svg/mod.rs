@@ -17,8 +17,8 @@ use crate::text::{escape, number, wrap};
 use crate::theme::{Theme, standalone_style};
 use canvas::{Canvas, Type, px};
 
-pub(crate) use axis::{multiples, step};
-pub(crate) use marks::{MAX_CLOUD, MAX_CURVE, thin};
+pub(crate) use axis::Extent;
+pub(crate) use marks::{MAX_CLOUD, MAX_CURVE};
 
 /// Narrowest layout, in CSS pixels: a phone.
 pub const NARROW: f64 = 328.0;
@@ -185,20 +185,31 @@ fn short(value: f64) -> String {
 
 /// Writes an interval as `[lo, hi]`.
 pub(crate) fn interval_text(interval: crate::figure::Interval, decimals: usize) -> String {
-    format!("[{}, {}]", number(interval.lo, decimals), number(interval.hi, decimals))
+    format!(
+        "[{}, {}]",
+        number(interval.lo, decimals),
+        number(interval.hi, decimals)
+    )
 }
 
 /// Returns every value that a figure puts on its value axis.
 pub(crate) fn values(figure: &Figure) -> Vec<f64> {
     let ends = |interval: Option<crate::figure::Interval>| {
-        interval.into_iter().flat_map(|interval| [interval.lo, interval.hi])
+        interval
+            .into_iter()
+            .flat_map(|interval| [interval.lo, interval.hi])
     };
     let mut values = Vec::new();
     match &figure.kind {
         FigureKind::Bars(bars) => {
             values.extend(bars.chance);
             for bar in &bars.bars {
-                values.extend(bar.estimate.into_iter().chain(bar.reference).chain(ends(bar.interval)));
+                values.extend(
+                    bar.estimate
+                        .into_iter()
+                        .chain(bar.reference)
+                        .chain(ends(bar.interval)),
+                );
                 values.extend(&bar.points);
             }
         }

@@ -57,7 +57,11 @@ pub(crate) fn bars<'a>(figure: &'a Figure, bars: &'a Bars) -> Rows<'a> {
     let mut group = &None;
     let mut rows = Vec::new();
     for (bar, style) in bars.bars.iter().zip(styles) {
-        let heading = if bar.group == *group { None } else { bar.group.clone() };
+        let heading = if bar.group == *group {
+            None
+        } else {
+            bar.group.clone()
+        };
         group = &bar.group;
         rows.push(Row {
             heading,
@@ -71,7 +75,14 @@ pub(crate) fn bars<'a>(figure: &'a Figure, bars: &'a Bars) -> Rows<'a> {
         });
     }
     let (label, chance, asked) = (bars.y_label.as_str(), bars.chance, bars.y_range);
-    Rows { figure, label, chance, asked, form: Form::Bar, rows }
+    Rows {
+        figure,
+        label,
+        chance,
+        asked,
+        form: Form::Bar,
+        rows,
+    }
 }
 
 /// Prepares a sweep over categories: one block per category, one row per series in it.
@@ -88,7 +99,11 @@ pub(crate) fn categories<'a>(figure: &'a Figure, sweep: &'a Sweep) -> Rows<'a> {
     for category in categories {
         let mut heading = Some(category.clone());
         for (series, style) in sweep.series.iter().zip(&styles) {
-            for point in series.points.iter().filter(|point| x_name(&point.x) == category) {
+            for point in series
+                .points
+                .iter()
+                .filter(|point| x_name(&point.x) == category)
+            {
                 rows.push(Row {
                     heading: heading.take(),
                     label: &series.label,
@@ -103,7 +118,14 @@ pub(crate) fn categories<'a>(figure: &'a Figure, sweep: &'a Sweep) -> Rows<'a> {
         }
     }
     let (label, chance, asked) = (sweep.y_label.as_str(), sweep.chance, sweep.y_range);
-    Rows { figure, label, chance, asked, form: Form::Marker, rows }
+    Rows {
+        figure,
+        label,
+        chance,
+        asked,
+        form: Form::Marker,
+        rows,
+    }
 }
 
 impl Rows<'_> {
@@ -124,7 +146,11 @@ impl Rows<'_> {
         let beside = width_px >= BESIDE;
         let n_ticks = if beside { 5 } else { 4 };
         let zero = (self.form == Form::Bar && self.asked.is_none()).then_some(0.0);
-        let extent = Extent::new(self.asked, values(self.figure).into_iter().chain(zero), n_ticks);
+        let extent = Extent::new(
+            self.asked,
+            values(self.figure).into_iter().chain(zero),
+            n_ticks,
+        );
         let decimals = decimals(extent.span());
         let longest = |texts: &mut dyn Iterator<Item = f64>| texts.fold(0.0, f64::max);
         let label_room = longest(&mut self.rows.iter().map(|row| width(row.label, TEXT)));
@@ -142,7 +168,11 @@ impl Rows<'_> {
         let scale = Scale::linear((extent.lo, extent.hi), plot);
         Columns {
             beside,
-            label_room: if beside { label_room } else { width_px - 2.0 * PAD },
+            label_room: if beside {
+                label_room
+            } else {
+                width_px - 2.0 * PAD
+            },
             plot,
             value_x: plot.1 + 14.0,
             width: width_px,
@@ -154,7 +184,7 @@ impl Rows<'_> {
 
     /// Returns the place of every row and the bottom of the last one.
     fn places(&self, columns: &Columns, top: f64) -> (Vec<Place>, f64) {
-        let bar_height = match (self.form, columns.beside) {
+        let bar_height: f64 = match (self.form, columns.beside) {
             (Form::Bar, true) => 28.0,
             (Form::Bar, false) => 24.0,
             (Form::Marker, _) => 18.0,
@@ -174,13 +204,28 @@ impl Rows<'_> {
             let value_below = label_width + value_room + 12.0 > columns.width - 2.0 * PAD;
             let (label_y, bar_top, height) = if columns.beside {
                 let height = bar_height.max(text_height);
-                (y + (height - text_height) / 2.0 + 12.0, y + (height - bar_height) / 2.0, height)
+                (
+                    y + (height - text_height) / 2.0 + 12.0,
+                    y + (height - bar_height) / 2.0,
+                    height,
+                )
             } else {
                 let above = text_height + if value_below { 16.0 } else { 0.0 };
                 (y + 12.0, y + above + 4.0, above + 4.0 + bar_height)
             };
-            let gap = if columns.beside && self.form == Form::Marker { 4.0 } else { 10.0 };
-            places.push(Place { heading_y, lines, label_y, value_below, bar_top, bar_height });
+            let gap = if columns.beside && self.form == Form::Marker {
+                4.0
+            } else {
+                10.0
+            };
+            places.push(Place {
+                heading_y,
+                lines,
+                label_y,
+                value_below,
+                bar_top,
+                bar_height,
+            });
             y += height + gap;
         }
         (places, y)
@@ -210,7 +255,12 @@ impl Rows<'_> {
             canvas.text(PAD, place.heading_y, &lines[0], Type::ink(TEXT).bold());
         }
         for (index, line) in place.lines.iter().enumerate() {
-            canvas.text(PAD, place.label_y + 16.0 * index as f64, line, Type::ink(TEXT));
+            canvas.text(
+                PAD,
+                place.label_y + 16.0 * index as f64,
+                line,
+                Type::ink(TEXT),
+            );
         }
         let middle = place.bar_top + place.bar_height / 2.0;
         self.draw_values(canvas, columns, row, place);
@@ -219,10 +269,21 @@ impl Rows<'_> {
             (columns.value_x, middle + 4.5, Anchor::Start)
         } else {
             let n_lines = place.lines.len() as f64 - if place.value_below { 0.0 } else { 1.0 };
-            (columns.width - PAD, place.label_y + 16.0 * n_lines, Anchor::End)
+            (
+                columns.width - PAD,
+                place.label_y + 16.0 * n_lines,
+                Anchor::End,
+            )
         };
-        let strong = if row.estimate.is_some() { Type::ink(TEXT).bold() } else { Type::muted(TEXT) };
-        let runs = [(estimate.as_str(), strong), (interval.as_str(), Type::muted(SMALL))];
+        let strong = if row.estimate.is_some() {
+            Type::ink(TEXT).bold()
+        } else {
+            Type::muted(TEXT)
+        };
+        let runs = [
+            (estimate.as_str(), strong),
+            (interval.as_str(), Type::muted(SMALL)),
+        ];
         let n_runs = if interval.is_empty() { 1 } else { 2 };
         canvas.runs(value_x, value_y, strong.anchored(anchor), &runs[..n_runs]);
     }
@@ -236,16 +297,30 @@ impl Rows<'_> {
         if let (Form::Bar, Some(estimate), true) = (self.form, row.estimate, zero_shown) {
             let (left, right) = (at(0.0).min(at(estimate)), at(0.0).max(at(estimate)));
             let (corner, size) = ((left, place.bar_top), (right - left, place.bar_height));
-            canvas.rect(corner, size, &format!("ut-f{colour}"), " fill-opacity=\"0.24\"");
+            canvas.rect(
+                corner,
+                size,
+                &format!("ut-f{colour}"),
+                " fill-opacity=\"0.24\"",
+            );
             if row.role == Role::Control {
                 canvas.hatch(corner, size, colour);
             }
             let end = at(estimate);
-            let data = segment((end, place.bar_top), (end, place.bar_top + place.bar_height));
+            let data = segment(
+                (end, place.bar_top),
+                (end, place.bar_top + place.bar_height),
+            );
             canvas.stroke(&data, &format!("ut-s{colour}"), 2.0, "");
         }
         let spread = place.bar_height / 2.0 - 3.0;
-        marks::cloud(canvas, row.points, at, (Along::X, middle, spread), (colour, 3.6, 0.75));
+        marks::cloud(
+            canvas,
+            row.points,
+            at,
+            (Along::X, middle, spread),
+            (colour, 3.6, 0.75),
+        );
         if let Some(reference) = row.reference {
             marks::reference(canvas, (at(reference), middle));
         }
@@ -257,7 +332,10 @@ impl Rows<'_> {
                 row.style.draw_marker(canvas, (at(estimate), middle), 4.5);
             }
             (Form::Bar, Some(estimate)) => {
-                let dot = Style { marker: 0, ..row.style };
+                let dot = Style {
+                    marker: 0,
+                    ..row.style
+                };
                 dot.draw_marker(canvas, (at(estimate), middle), 3.2);
             }
             _ => {}
@@ -270,7 +348,12 @@ impl Rows<'_> {
         let decimals = tick_decimals(&columns.extent.ticks);
         for &tick in &columns.extent.ticks {
             let style = Type::muted(SMALL).anchored(Anchor::Middle);
-            canvas.text(columns.scale.at(tick), top + 16.0, &number(tick, decimals), style);
+            canvas.text(
+                columns.scale.at(tick),
+                top + 16.0,
+                &number(tick, decimals),
+                style,
+            );
         }
         let (plot, full) = (columns.plot, columns.width - 2.0 * PAD);
         let mut y = top + 34.0;
@@ -289,13 +372,19 @@ impl Rows<'_> {
         let words = |label: &Option<String>, plain: &str| label.clone().unwrap_or(plain.to_owned());
         let mut key = Vec::new();
         if any(|row| row.interval.is_some()) {
-            key.push((Mark::Whisker, words(&self.figure.interval_label, "interval")));
+            key.push((
+                Mark::Whisker,
+                words(&self.figure.interval_label, "interval"),
+            ));
         }
         if any(|row| !row.points.is_empty()) {
             key.push((Mark::Dot, words(&self.figure.point_label, "single values")));
         }
         if any(|row| row.reference.is_some()) {
-            key.push((Mark::Diamond, words(&self.figure.reference_label, "reference")));
+            key.push((
+                Mark::Diamond,
+                words(&self.figure.reference_label, "reference"),
+            ));
         }
         key
     }
@@ -317,6 +406,8 @@ fn value_texts(row: &Row<'_>, decimals: usize) -> (String, String) {
         Some(estimate) => number(estimate, decimals),
         None => "not defined".to_owned(),
     };
-    let interval = row.interval.map(|interval| format!(" {}", interval_text(interval, decimals)));
+    let interval = row
+        .interval
+        .map(|interval| format!(" {}", interval_text(interval, decimals)));
     (estimate, interval.unwrap_or_default())
 }

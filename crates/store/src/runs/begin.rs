@@ -125,6 +125,7 @@ impl Store {
             ended_at: None,
             failure: None,
             result: None,
+            events: None,
             attachments: BTreeMap::new(),
         };
         self.write_run_file(id, MANIFEST, &manifest)?;
@@ -191,6 +192,7 @@ impl Manifest {
             ended_at: None,
             failure: None,
             result: None,
+            events: None,
             attachments: BTreeMap::new(),
             ..self
         }

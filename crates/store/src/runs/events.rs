@@ -9,12 +9,14 @@ use std::path::{Path, PathBuf};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
+use undertone_core::Digest;
 
 use crate::canonical;
 use crate::disk::{self, Disk};
 use crate::document::check_version;
 use crate::error::{Result, StoreError, StoreErrorKind};
 use crate::runs::manifest::now;
+use crate::store::check_digest;
 
 const FORMAT: &str = "undertone-event";
 const VERSION: u32 = 1;
@@ -43,9 +45,12 @@ pub struct EventLog {
 }
 
 impl EventLog {
-    /// Reads the log at `path`; a missing log is empty.
-    pub(crate) fn read(path: &Path) -> Result<Self> {
+    /// Reads the log at `path`, which must have the digest of the manifest if that has one; a missing log is empty.
+    pub(crate) fn read(path: &Path, digest: Option<&Digest>) -> Result<Self> {
         let bytes = disk::read("read events", path)?.unwrap_or_default();
+        if let Some(digest) = digest {
+            check_digest("read events", path, digest, &bytes)?;
+        }
         let end = finished_length(&bytes);
         let events = bytes[..end]
             .split_inclusive(|byte| *byte == b'\n')
@@ -105,7 +110,7 @@ impl EventWriter {
         })
     }
 
-    /// Appends one event. Survives the end of this process at once, a power failure from [`EventWriter::sync`] on.
+    /// Appends one event. Survives the end of this process at once, a power failure from [`EventWriter::close`] on.
     pub(crate) fn append(&mut self, kind: &str, data: Value) -> Result<()> {
         let event = Event {
             version: VERSION,
@@ -125,7 +130,9 @@ impl EventWriter {
         written
     }
 
-    pub(crate) fn sync(&self) -> Result<()> {
-        self.disk.sync_file(&self.file, &self.path)
+    /// Makes the log durable and returns its digest: nothing is appended after this.
+    pub(crate) fn close(&self) -> Result<Digest> {
+        self.disk.sync_file(&self.file, &self.path)?;
+        Ok(Digest::of(&disk::read_required("read events", &self.path)?))
     }
 }

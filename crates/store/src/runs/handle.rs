@@ -131,8 +131,8 @@ impl RunHandle {
     fn end(&self, event: &str, data: Value, change: impl FnOnce(&mut Manifest)) -> Result<()> {
         let mut events = locked(&self.events);
         events.append(event, data)?;
-        events.sync()?;
         let mut manifest = locked(&self.manifest).clone();
+        manifest.events = Some(events.close()?);
         manifest.ended_at = Some(now());
         change(&mut manifest);
         self.store.write_run_file(&self.id, MANIFEST, &manifest)?;

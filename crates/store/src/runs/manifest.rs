@@ -130,6 +130,8 @@ pub struct Manifest {
     pub failure: Option<String>,
     /// The digest of `result.json`.
     pub result: Option<Digest>,
+    /// The digest of `events.jsonl` when the run finished or failed.
+    pub events: Option<Digest>,
     /// The digests of the attachments, by file name.
     pub attachments: BTreeMap<String, Digest>,
 }

@@ -149,9 +149,10 @@ impl RunView {
     /// Reads the log.
     ///
     /// # Errors
+    /// [`Tampered`](StoreErrorKind::Tampered) if the run has ended and the log was changed since;
     /// [`Malformed`](StoreErrorKind::Malformed) if a line other than an unfinished last one is broken.
     pub fn events(&self) -> Result<EventLog> {
-        EventLog::read(&self.folder.join(EVENTS))
+        EventLog::read(&self.folder.join(EVENTS), self.manifest.events.as_ref())
     }
 
     /// Reads an attachment and checks it against the manifest.

@@ -1,0 +1,98 @@
+//! Turns an error into words on stderr and an exit code.
+
+use anyhow::Error;
+use serde_json::json;
+use undertone_core::exit;
+use undertone_data::OpenDataError;
+use undertone_data::fetch::FetchError;
+use undertone_lab::{Interrupted, LabError};
+use undertone_store::{ExitClass, StoreError};
+
+/// A command line or setting that cannot be used.
+#[derive(Debug)]
+pub struct Usage(pub String);
+
+impl std::fmt::Display for Usage {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for Usage {}
+
+/// Prints `error` and returns its exit code.
+pub fn report(error: &Error, json: bool) -> u8 {
+    let code = exit_code(error);
+    let chain: Vec<String> = messages(error);
+    let hint = hint(error);
+    eprintln!("error: {}", chain.join("\n  caused by: "));
+    if let Some(hint) = hint {
+        eprintln!("hint: {hint}");
+    }
+    if json {
+        println!("{}", json!({ "error": chain, "hint": hint, "exit_code": code }));
+    }
+    code
+}
+
+/// The messages from the outside in; a transparent wrapper does not say the same twice.
+fn messages(error: &Error) -> Vec<String> {
+    let mut chain: Vec<String> = error.chain().map(ToString::to_string).collect();
+    chain.dedup();
+    chain
+}
+
+fn exit_code(error: &Error) -> u8 {
+    for cause in error.chain() {
+        if let Some(store) = cause.downcast_ref::<StoreError>() {
+            return of_store(store);
+        }
+        if let Some(data) = cause.downcast_ref::<OpenDataError>() {
+            return data.fault().exit_code();
+        }
+        if let Some(fetch) = cause.downcast_ref::<FetchError>() {
+            return fetch.fault().exit_code();
+        }
+        if cause.is::<Usage>() {
+            return exit::USAGE;
+        }
+        if let Some(lab) = cause.downcast_ref::<LabError>() {
+            match lab {
+                LabError::Store(store) => return of_store(store),
+                LabError::Weights(_) | LabError::Artefact { .. } | LabError::OutputMissing { .. } => {
+                    return exit::TAMPERED;
+                }
+                LabError::Interrupted(_) => return exit::INFRASTRUCTURE,
+                LabError::Settings(_) | LabError::Unsupported(_) | LabError::Verdict(_) => return exit::USAGE,
+                _ => {}
+            }
+        }
+    }
+    exit::INFRASTRUCTURE
+}
+
+fn of_store(error: &StoreError) -> u8 {
+    match error.exit_class() {
+        ExitClass::Usage => exit::USAGE,
+        ExitClass::Tampered => exit::TAMPERED,
+        ExitClass::Infrastructure => exit::INFRASTRUCTURE,
+    }
+}
+
+fn hint(error: &Error) -> Option<&'static str> {
+    for cause in error.chain() {
+        if let Some(store) = cause.downcast_ref::<StoreError>() {
+            return store.hint();
+        }
+        if let Some(LabError::Store(store)) = cause.downcast_ref::<LabError>() {
+            return store.hint();
+        }
+        if cause.is::<Interrupted>() || matches!(cause.downcast_ref(), Some(LabError::Interrupted(_))) {
+            return Some("nothing finished is lost: repeat the command to go on");
+        }
+        if matches!(cause.downcast_ref(), Some(LabError::Unsupported(_))) {
+            return Some("use --precision f32");
+        }
+    }
+    None
+}
