@@ -28,7 +28,13 @@ pub struct Global {
     #[arg(long, global = true)]
     pub json: bool,
     /// Folder that holds results, runs and fetched data
-    #[arg(long, global = true, value_name = "DIR", default_value = ".undertone", env = "UNDERTONE_STORE")]
+    #[arg(
+        long,
+        global = true,
+        value_name = "DIR",
+        default_value = ".undertone",
+        env = "UNDERTONE_STORE"
+    )]
     pub store: PathBuf,
     /// Folder that holds fetched data [default: `data` in the store]
     #[arg(long, global = true, value_name = "DIR", env = "UNDERTONE_DATA")]
@@ -64,15 +70,19 @@ pub enum Command {
     #[command(after_help = "Example:\n  undertone demo")]
     Demo(ExperimentArgs),
     /// Run the experiment on 28x28 images: teacher, students, controls
-    #[command(after_help = "Examples:\n  undertone mnist                          quick: 16 models, under 5 minutes on 2 cores\n  \
+    #[command(
+        after_help = "Examples:\n  undertone mnist                          quick: 16 models, under 5 minutes on 2 cores\n  \
                             undertone mnist --preset paper           100 models, m = 3, as published\n  \
                             undertone mnist --data fashion --models 8 --aux-logits 10\n  \
-                            undertone mnist --data path/to/idx-files --expect transfer")]
+                            undertone mnist --data path/to/idx-files --expect transfer"
+    )]
     Mnist(MnistArgs),
     /// Repeat the experiment along one axis
-    #[command(after_help = "Examples:\n  undertone ablate --sweep aux-logits --models 25\n  \
+    #[command(
+        after_help = "Examples:\n  undertone ablate --sweep aux-logits --models 25\n  \
                             undertone ablate --sweep optimiser --models 5 --data digits\n  \
-                            undertone ablate --sweep cloning-epochs --values 0,20,100 --aux-logits 50")]
+                            undertone ablate --sweep cloning-epochs --values 0,20,100 --aux-logits 50"
+    )]
     Ablate(AblateArgs),
     /// Check Theorem 1 numerically, in f64, on hundreds of random cases
     #[command(after_help = "Example:\n  undertone theorem --cases 1000 --seed 7")]
@@ -87,8 +97,10 @@ pub enum Command {
     #[command(after_help = "Example:\n  undertone show demo-3f2a")]
     Show(RunArgs),
     /// Write the report of a finished run
-    #[command(after_help = "Examples:\n  undertone report demo-3f2a -o report.html\n  \
-                            undertone report demo-3f2a --svg figures --png figures")]
+    #[command(
+        after_help = "Examples:\n  undertone report demo-3f2a -o report.html\n  \
+                            undertone report demo-3f2a --svg figures --png figures"
+    )]
     Report(ReportArgs),
     /// Compare two finished runs: settings that differ, numbers side by side
     #[command(after_help = "Example:\n  undertone compare mnist-12ab mnist-34cd")]
@@ -100,7 +112,9 @@ pub enum Command {
     #[command(after_help = "Examples:\n  undertone doctor\n  undertone doctor --verify --repair")]
     Doctor(DoctorArgs),
     /// Print the JSON Schema of a file format
-    #[command(after_help = "Examples:\n  undertone schema              list the formats\n  undertone schema undertone-manifest")]
+    #[command(
+        after_help = "Examples:\n  undertone schema              list the formats\n  undertone schema undertone-manifest"
+    )]
     Schema(SchemaArgs),
 }
 
@@ -162,14 +176,24 @@ pub struct ExperimentArgs {
     #[arg(long, value_name = "DATA", help_heading = "Experiment")]
     pub data: Option<String>,
     /// Students to train, separated by commas: aux-only, all-logits, cross-aux-only, cross-all-logits [paper: all four]
-    #[arg(long, value_name = "LIST", value_delimiter = ',', help_heading = "Experiment")]
+    #[arg(
+        long,
+        value_name = "LIST",
+        value_delimiter = ',',
+        help_heading = "Experiment"
+    )]
     pub students: Option<Vec<String>>,
     /// Where cross-model students start [paper: permutation]
     #[arg(long, value_enum, help_heading = "Experiment")]
     pub cross: Option<Cross>,
 
     /// Widths of the hidden layers [paper: 256,256]
-    #[arg(long, value_name = "LIST", value_delimiter = ',', help_heading = "Network")]
+    #[arg(
+        long,
+        value_name = "LIST",
+        value_delimiter = ',',
+        help_heading = "Network"
+    )]
     pub hidden: Option<Vec<usize>>,
     /// Activation of the hidden layers [paper: relu]
     #[arg(long, value_enum, help_heading = "Network")]
@@ -193,6 +217,12 @@ pub struct ExperimentArgs {
     /// Examples in a batch [paper: 1024]
     #[arg(long, value_name = "N", help_heading = "Training")]
     pub batch: Option<u32>,
+    /// Examples in a batch of the teacher's [default: as --batch]
+    #[arg(long, value_name = "N", help_heading = "Training")]
+    pub teacher_batch: Option<u32>,
+    /// Examples in a batch of the students' [default: as --batch]
+    #[arg(long, value_name = "N", help_heading = "Training")]
+    pub student_batch: Option<u32>,
     /// Update rule [paper: adam]
     #[arg(long, value_enum, help_heading = "Training")]
     pub optimiser: Option<OptimiserName>,
@@ -244,10 +274,20 @@ pub struct ExperimentArgs {
     pub cloning_inputs: Option<String>,
 
     /// Confidence level of intervals
-    #[arg(long, value_name = "P", default_value_t = 0.95, help_heading = "Verdict")]
+    #[arg(
+        long,
+        value_name = "P",
+        default_value_t = 0.95,
+        help_heading = "Verdict"
+    )]
     pub level: f64,
     /// Difference in accuracy that counts as none
-    #[arg(long, value_name = "D", default_value_t = 0.02, help_heading = "Verdict")]
+    #[arg(
+        long,
+        value_name = "D",
+        default_value_t = 0.02,
+        help_heading = "Verdict"
+    )]
     pub delta: f64,
     /// Turn the verdict into the exit code
     #[arg(long, value_enum, help_heading = "Verdict")]

@@ -30,7 +30,10 @@ pub fn report(error: &Error, json: bool) -> u8 {
         eprintln!("hint: {hint}");
     }
     if json {
-        println!("{}", json!({ "error": chain, "hint": hint, "exit_code": code }));
+        println!(
+            "{}",
+            json!({ "error": chain, "hint": hint, "exit_code": code })
+        );
     }
     code
 }
@@ -59,11 +62,16 @@ fn exit_code(error: &Error) -> u8 {
         if let Some(lab) = cause.downcast_ref::<LabError>() {
             match lab {
                 LabError::Store(store) => return of_store(store),
-                LabError::Weights(_) | LabError::Artefact { .. } | LabError::OutputMissing { .. } => {
+                LabError::Weights(_)
+                | LabError::Artefact { .. }
+                | LabError::OutputMissing { .. } => {
                     return exit::TAMPERED;
                 }
                 LabError::Interrupted(_) => return exit::INFRASTRUCTURE,
-                LabError::Settings(_) | LabError::Unsupported(_) | LabError::Verdict(_) => return exit::USAGE,
+                LabError::Settings(_)
+                | LabError::Unsupported(_)
+                | LabError::Verdict(_)
+                | LabError::Theorem(_) => return exit::USAGE,
                 _ => {}
             }
         }
@@ -87,7 +95,9 @@ fn hint(error: &Error) -> Option<&'static str> {
         if let Some(LabError::Store(store)) = cause.downcast_ref::<LabError>() {
             return store.hint();
         }
-        if cause.is::<Interrupted>() || matches!(cause.downcast_ref(), Some(LabError::Interrupted(_))) {
+        if cause.is::<Interrupted>()
+            || matches!(cause.downcast_ref(), Some(LabError::Interrupted(_)))
+        {
             return Some("nothing finished is lost: repeat the command to go on");
         }
         if matches!(cause.downcast_ref(), Some(LabError::Unsupported(_))) {

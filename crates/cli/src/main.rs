@@ -26,7 +26,11 @@ fn main() -> ExitCode {
         Ok(cli) => cli,
         Err(error) => {
             // Help and version are no errors and go to stdout; clap knows which.
-            let code = if error.use_stderr() { undertone_core::exit::USAGE } else { undertone_core::exit::DONE };
+            let code = if error.use_stderr() {
+                undertone_core::exit::USAGE
+            } else {
+                undertone_core::exit::DONE
+            };
             return match error.print() {
                 Ok(()) => ExitCode::from(code),
                 Err(_) => ExitCode::from(undertone_core::exit::INFRASTRUCTURE),

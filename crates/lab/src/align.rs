@@ -16,9 +16,11 @@
 //!
 //! # What the intervention is, and is not
 //! The gradient is projected *before* the optimiser sees it. For plain SGD that is the update too. Adam rescales every
-//! coordinate and remembers earlier gradients, so its step may still descend the trait loss: the cosine of the step
-//! taken, θ before minus θ after, with t is recorded beside the other two, and a reader should look at it before calling
-//! alignment removed. Also t is that of the probe batch, not of all images, and orthogonal to first order only.
+//! coordinate and remembers earlier gradients, so its step may still descend the trait loss, or ascend it: the cosine of
+//! the step taken, θ before minus θ after, with t is recorded beside the other two, and a reader should look at it
+//! before calling alignment removed. The rule is one-sided: a batch whose gradient points against t keeps that part, so
+//! what is left is slightly negative on average, and Adam can make that large (measured on the 8x8 digits: about -0.16).
+//! Also t is that of the probe batch, not of all images, and holds to first order only.
 //!
 //! Reading order: [`settings`], `geometry` (the projection), [`trace`] (one model's four arms), `cell` (the step
 //! of the store), [`result`] (numbers over models).

@@ -56,6 +56,10 @@ impl Control<'_> {
     /// # Errors
     /// [`Interrupted`] once somebody asked for an end.
     pub fn go_on(&self) -> Result<(), Interrupted> {
-        if self.stop.load(Ordering::Relaxed) { Err(Interrupted) } else { Ok(()) }
+        if self.stop.load(Ordering::Relaxed) {
+            Err(Interrupted)
+        } else {
+            Ok(())
+        }
     }
 }

@@ -28,7 +28,10 @@ pub enum LabError {
     Weights(#[from] WeightsFileError),
     /// The verdict could not be formed.
     #[error(transparent)]
-    Verdict(#[from] undertone_stats::InputError),
+    Verdict(#[from] undertone_stats::VerdictError),
+    /// The theorem's settings make no check.
+    #[error(transparent)]
+    Theorem(#[from] crate::theorem::TheoremError),
     /// A stored artefact is not what its step writes.
     #[error("stored `{name}` cannot be read")]
     Artefact {

@@ -20,7 +20,7 @@ pub mod published;
 pub mod search;
 pub mod sweep;
 
-//ALIGN pub mod align;
+pub mod align;
 pub mod theorem;
 
 pub use control::{Control, Interrupted, News};

@@ -24,7 +24,10 @@ pub struct VerdictRule {
 
 impl Default for VerdictRule {
     fn default() -> Self {
-        Self { level: 0.95, delta: 0.02 }
+        Self {
+            level: 0.95,
+            delta: 0.02,
+        }
     }
 }
 
@@ -71,7 +74,9 @@ pub struct ExperimentResult {
 impl ExperimentResult {
     /// Returns what was read in `condition`, if it was run.
     pub fn condition(&self, condition: Condition) -> Option<&ConditionResult> {
-        self.conditions.iter().find(|result| result.condition == condition)
+        self.conditions
+            .iter()
+            .find(|result| result.condition == condition)
     }
 }
 
@@ -86,7 +91,14 @@ pub struct Plan {
 
 /// Returns the cells of an experiment.
 pub fn cells<'a>(settings: &'a MlpSettings, partners: &[u32]) -> Vec<Cell<'a>> {
-    (0..settings.models).zip(partners).map(|(model, &partner)| Cell { settings, model, partner }).collect()
+    (0..settings.models)
+        .zip(partners)
+        .map(|(model, &partner)| Cell {
+            settings,
+            model,
+            partner,
+        })
+        .collect()
 }
 
 /// Says what `experiments` still cost, without computing anything.
@@ -121,7 +133,10 @@ pub fn plan(experiments: &[MlpSettings], bench: &Bench<'_>) -> Result<Plan, LabE
 fn shared_units(settings: &MlpSettings, kind: &str) -> u64 {
     match kind {
         "mlp/teacher" => u64::from(settings.teacher.epochs),
-        "mlp/clone" => settings.cloning.as_ref().map_or(0, |cloning| u64::from(cloning.training.epochs)),
+        "mlp/clone" => settings
+            .cloning
+            .as_ref()
+            .map_or(0, |cloning| u64::from(cloning.training.epochs)),
         _ => u64::from(settings.student.epochs) * settings.students.len() as u64,
     }
 }
@@ -136,14 +151,21 @@ pub fn run(
     threads: usize,
     bench: &Bench<'_>,
 ) -> Result<Vec<ExperimentResult>, LabError> {
-    let Some(first) = experiments.first() else { return Ok(Vec::new()) };
+    let Some(first) = experiments.first() else {
+        return Ok(Vec::new());
+    };
     for settings in experiments {
         settings.check()?;
     }
     let partners: Vec<Vec<u32>> = experiments.iter().map(MlpSettings::partners).collect();
-    let all: Vec<Cell<'_>> =
-        experiments.iter().zip(&partners).flat_map(|(settings, partners)| cells(settings, partners)).collect();
-    let outcomes = pool::run(all.len(), threads, first.precision, |trainer, at| all[at].run(trainer, bench))?;
+    let all: Vec<Cell<'_>> = experiments
+        .iter()
+        .zip(&partners)
+        .flat_map(|(settings, partners)| cells(settings, partners))
+        .collect();
+    let outcomes = pool::run(all.len(), threads, first.precision, |trainer, at| {
+        all[at].run(trainer, bench)
+    })?;
     let mut outcomes = outcomes.into_iter();
     experiments
         .iter()
@@ -165,15 +187,25 @@ fn read(
     let conditions: Vec<ConditionResult> = Condition::ALL
         .into_iter()
         .filter(|condition| {
-            matches!(condition, Condition::Reference | Condition::Teacher) || settings.students.contains(condition)
+            matches!(condition, Condition::Reference | Condition::Teacher)
+                || settings.students.contains(condition)
         })
         .map(|condition| read_condition(settings, condition, rule, cells))
         .collect();
     let (treatment, control) = comparison(settings);
-    let values: BTreeMap<Condition, &[f64]> =
-        conditions.iter().map(|result| (result.condition, &result.per_model[..])).collect();
+    let values: BTreeMap<Condition, &[f64]> = conditions
+        .iter()
+        .map(|result| (result.condition, &result.per_model[..]))
+        .collect();
     let side = |condition| values.get(&condition).copied().unwrap_or_default();
-    let verdict = decide(side(treatment), side(control), &Rule { level: rule.level, delta: rule.delta })?;
+    let verdict = decide(
+        side(treatment),
+        side(control),
+        &Rule {
+            level: rule.level,
+            delta: rule.delta,
+        },
+    )?;
     let cloning: Vec<f64> = cells.iter().filter_map(|cell| cell.cloning_loss).collect();
     Ok(ExperimentResult {
         settings: settings.clone(),
@@ -212,32 +244,60 @@ fn read_condition(
         .filter_map(|cell| match condition {
             Condition::Reference => cell.teacher.accuracy.get(..1).map(|start| (start, false)),
             Condition::Teacher => Some((&cell.teacher.accuracy[..], cell.teacher.diverged())),
-            student => cell.students.get(&student).map(|curve| (&curve.accuracy[..], curve.diverged())),
+            student => cell
+                .students
+                .get(&student)
+                .map(|curve| (&curve.accuracy[..], curve.diverged())),
         })
         .collect();
-    let per_model: Vec<f64> = curves.iter().filter_map(|(curve, _)| curve.last().copied()).collect();
-    let epochs = curves.iter().map(|(curve, _)| curve.len()).max().unwrap_or(0);
-    let at = |epoch: usize| curves.iter().filter_map(|(curve, _)| curve.get(epoch).copied()).collect::<Vec<f64>>();
+    let per_model: Vec<f64> = curves
+        .iter()
+        .filter_map(|(curve, _)| curve.last().copied())
+        .collect();
+    let epochs = curves
+        .iter()
+        .map(|(curve, _)| curve.len())
+        .max()
+        .unwrap_or(0);
+    let at = |epoch: usize| {
+        curves
+            .iter()
+            .filter_map(|(curve, _)| curve.get(epoch).copied())
+            .collect::<Vec<f64>>()
+    };
     ConditionResult {
         condition,
         label: condition.label().to_owned(),
         accuracy: mean_t(&per_model, rule.level),
-        curve: (0..epochs).map(|epoch| mean_t(&at(epoch), rule.level)).collect(),
+        curve: (0..epochs)
+            .map(|epoch| mean_t(&at(epoch), rule.level))
+            .collect(),
         diverged: curves.iter().filter(|(_, diverged)| *diverged).count() as u32,
         published: published::accuracy(settings, condition),
         per_model,
     }
 }
 
-fn left_out(settings: &MlpSettings, partners: &[u32], conditions: &[ConditionResult]) -> Vec<String> {
+fn left_out(
+    settings: &MlpSettings,
+    partners: &[u32],
+    conditions: &[ConditionResult],
+) -> Vec<String> {
     let mut notes = Vec::new();
     for student in Condition::STUDENTS {
         if !settings.students.contains(&student) {
             notes.push(format!("The condition “{}” was not run.", student.label()));
         }
     }
-    let meetings = partners.iter().enumerate().filter(|&(model, &partner)| model as u32 == partner).count();
-    if meetings > 0 && settings.student_body.is_none() && settings.students.iter().any(|c| c.is_cross()) {
+    let meetings = partners
+        .iter()
+        .enumerate()
+        .filter(|&(model, &partner)| model as u32 == partner)
+        .count();
+    if meetings > 0
+        && settings.student_body.is_none()
+        && settings.students.iter().any(|c| c.is_cross())
+    {
         notes.push(format!(
             "{meetings} of {} cross-model students share their teacher's initialisation after all: the published rule \
              is a plain permutation, and they are kept as published.",

@@ -23,8 +23,9 @@ pub fn run<T: Send>(
     let next = AtomicUsize::new(0);
     let failed = AtomicBool::new(false);
     let slots: Vec<Mutex<Option<Result<T, LabError>>>> = (0..n).map(|_| Mutex::new(None)).collect();
-    let trainers =
-        (0..threads.clamp(1, n.max(1))).map(|_| Trainer::new(precision)).collect::<Result<Vec<_>, _>>()?;
+    let trainers = (0..threads.clamp(1, n.max(1)))
+        .map(|_| Trainer::new(precision))
+        .collect::<Result<Vec<_>, _>>()?;
     std::thread::scope(|scope| {
         for mut trainer in trainers {
             let (next, failed, slots, work) = (&next, &failed, &slots, &work);
@@ -50,13 +51,22 @@ pub fn run<T: Send>(
             outcomes.push(result?);
         }
     }
-    assert_eq!(outcomes.len(), n, "a cell is left out only after another failed");
+    assert_eq!(
+        outcomes.len(),
+        n,
+        "a cell is left out only after another failed"
+    );
     Ok(outcomes)
 }
 
 /// Lets only one worker compute a step that several cells share; the others wait and find it stored.
-#[derive(Default)]
 pub struct Turnstile<K>(Mutex<HashMap<K, Arc<Mutex<()>>>>);
+
+impl<K> Default for Turnstile<K> {
+    fn default() -> Self {
+        Self(Mutex::default())
+    }
+}
 
 impl<K: std::hash::Hash + Eq> Turnstile<K> {
     /// Runs `work` while no other worker runs any under the same key.

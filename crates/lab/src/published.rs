@@ -38,9 +38,14 @@ pub fn accuracy(settings: &MlpSettings, condition: Condition) -> Option<f64> {
         return None;
     }
     if settings.aux_logits == 3 {
-        return SIX.iter().find(|(known, _)| *known == condition).map(|(_, accuracy)| *accuracy);
+        return SIX
+            .iter()
+            .find(|(known, _)| *known == condition)
+            .map(|(_, accuracy)| *accuracy);
     }
-    let (_, aux, cross, all) = SWEEP.into_iter().find(|(m, ..)| *m == settings.aux_logits)?;
+    let (_, aux, cross, all) = SWEEP
+        .into_iter()
+        .find(|(m, ..)| *m == settings.aux_logits)?;
     match condition {
         Condition::AuxOnly => Some(aux),
         Condition::CrossAuxOnly => Some(cross),

@@ -11,10 +11,10 @@ use undertone_core::Seed;
 use undertone_mlp::Optimiser;
 
 use crate::error::LabError;
+use crate::outcome::cells;
 use crate::pool;
 use crate::settings::{Condition, MlpSettings};
 use crate::steps::{Bench, CellOutcome};
-use crate::outcome::cells;
 
 /// Models each rate is tried on.
 pub const SEARCH_MODELS: u32 = 3;
@@ -61,7 +61,9 @@ pub fn search(
     threads: usize,
     bench: &Bench<'_>,
 ) -> Result<Option<Search>, LabError> {
-    let Optimiser::Sgd { momentum, .. } = settings.teacher.optimiser else { return Ok(None) };
+    let Optimiser::Sgd { momentum, .. } = settings.teacher.optimiser else {
+        return Ok(None);
+    };
     let mut trial = settings.clone();
     // A seed of its own: the models that choose the rate are not those that are reported.
     trial.seed = Seed(settings.seed.0 ^ 0x5ea7_c4ed);
@@ -69,37 +71,64 @@ pub fn search(
 
     let score = |trials: Vec<MlpSettings>, read: &dyn Fn(&CellOutcome) -> Option<f64>| {
         run(&trials, threads, bench).map(|outcomes| {
-            outcomes.iter().map(|cells| mean(cells.iter().map(read))).collect::<Vec<Option<f64>>>()
+            outcomes
+                .iter()
+                .map(|cells| mean(cells.iter().map(read)))
+                .collect::<Vec<Option<f64>>>()
         })
     };
     let teachers: Vec<MlpSettings> = SGD_RATES
         .iter()
         .map(|&learning_rate| {
-            let mut trial = MlpSettings { students: Vec::new(), ..trial.clone() };
-            trial.teacher.optimiser = Optimiser::Sgd { learning_rate, momentum };
+            let mut trial = MlpSettings {
+                students: Vec::new(),
+                ..trial.clone()
+            };
+            trial.teacher.optimiser = Optimiser::Sgd {
+                learning_rate,
+                momentum,
+            };
             trial
         })
         .collect();
-    let accuracies = score(teachers, &|cell| if cell.teacher.diverged() { None } else { cell.teacher.last() })?;
+    let accuracies = score(teachers, &|cell| {
+        if cell.teacher.diverged() {
+            None
+        } else {
+            cell.teacher.last()
+        }
+    })?;
     let teacher = rows(accuracies);
-    let teacher_rate = best(&teacher, |new, old| new > old).ok_or(LabError::AllDiverged { phase: "teacher" })?;
+    let teacher_rate =
+        best(&teacher, |new, old| new > old).ok_or(LabError::AllDiverged { phase: "teacher" })?;
 
-    trial.teacher.optimiser = Optimiser::Sgd { learning_rate: teacher_rate, momentum };
+    trial.teacher.optimiser = Optimiser::Sgd {
+        learning_rate: teacher_rate,
+        momentum,
+    };
     trial.students = vec![Condition::AuxOnly];
     let students: Vec<MlpSettings> = SGD_RATES
         .iter()
         .map(|&learning_rate| {
             let mut trial = trial.clone();
-            trial.student.optimiser = Optimiser::Sgd { learning_rate, momentum };
+            trial.student.optimiser = Optimiser::Sgd {
+                learning_rate,
+                momentum,
+            };
             trial
         })
         .collect();
     let losses = score(students, &|cell| {
         let curve = cell.students.get(&Condition::AuxOnly)?;
-        if curve.diverged() { None } else { curve.loss.last().copied().flatten() }
+        if curve.diverged() {
+            None
+        } else {
+            curve.loss.last().copied().flatten()
+        }
     })?;
     let student = rows(losses);
-    let student_rate = best(&student, |new, old| new < old).ok_or(LabError::AllDiverged { phase: "student" })?;
+    let student_rate =
+        best(&student, |new, old| new < old).ok_or(LabError::AllDiverged { phase: "student" })?;
     Ok(Some(Search {
         optimiser: label.to_owned(),
         models: SEARCH_MODELS,
@@ -111,17 +140,40 @@ pub fn search(
     }))
 }
 
-fn run(trials: &[MlpSettings], threads: usize, bench: &Bench<'_>) -> Result<Vec<Vec<CellOutcome>>, LabError> {
+fn run(
+    trials: &[MlpSettings],
+    threads: usize,
+    bench: &Bench<'_>,
+) -> Result<Vec<Vec<CellOutcome>>, LabError> {
     let partners: Vec<Vec<u32>> = trials.iter().map(MlpSettings::partners).collect();
-    let all: Vec<_> = trials.iter().zip(&partners).flat_map(|(trial, partners)| cells(trial, partners)).collect();
-    let precision = trials.first().map(|trial| trial.precision).unwrap_or_default();
-    let outcomes = pool::run(all.len(), threads, precision, |trainer, at| all[at].run(trainer, bench))?;
+    let all: Vec<_> = trials
+        .iter()
+        .zip(&partners)
+        .flat_map(|(trial, partners)| cells(trial, partners))
+        .collect();
+    let precision = trials
+        .first()
+        .map(|trial| trial.precision)
+        .unwrap_or_default();
+    let outcomes = pool::run(all.len(), threads, precision, |trainer, at| {
+        all[at].run(trainer, bench)
+    })?;
     let mut outcomes = outcomes.into_iter();
-    Ok(trials.iter().map(|trial| outcomes.by_ref().take(trial.models as usize).collect()).collect())
+    Ok(trials
+        .iter()
+        .map(|trial| outcomes.by_ref().take(trial.models as usize).collect())
+        .collect())
 }
 
 fn rows(scores: Vec<Option<f64>>) -> Vec<SearchRow> {
-    SGD_RATES.iter().zip(scores).map(|(&learning_rate, score)| SearchRow { learning_rate, score }).collect()
+    SGD_RATES
+        .iter()
+        .zip(scores)
+        .map(|(&learning_rate, score)| SearchRow {
+            learning_rate,
+            score,
+        })
+        .collect()
 }
 
 fn best(rows: &[SearchRow], better: impl Fn(f64, f64) -> bool) -> Option<f64> {

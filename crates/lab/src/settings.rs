@@ -7,7 +7,9 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use undertone_core::{Digest, Seed};
-use undertone_mlp::{Activation, Architecture, Biases, LossKind, NoiseLaw, Optimiser, Precision, Reduction};
+use undertone_mlp::{
+    Activation, Architecture, Biases, LossKind, NoiseLaw, Optimiser, Precision, Reduction,
+};
 
 /// Number of classes of every trait task here: the digits 0 to 9, or ten kinds of clothing.
 pub const CLASSES: usize = 10;
@@ -101,7 +103,9 @@ pub struct Cloning {
 }
 
 /// One of the six conditions of the published figure.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema,
+)]
 #[serde(rename_all = "kebab-case")]
 pub enum Condition {
     /// The untrained initialisation.
@@ -129,7 +133,12 @@ impl Condition {
         Self::CrossAllLogits,
     ];
     /// The four that are students.
-    pub const STUDENTS: [Self; 4] = [Self::AuxOnly, Self::AllLogits, Self::CrossAuxOnly, Self::CrossAllLogits];
+    pub const STUDENTS: [Self; 4] = [
+        Self::AuxOnly,
+        Self::AllLogits,
+        Self::CrossAuxOnly,
+        Self::CrossAllLogits,
+    ];
 
     /// Returns the name people read.
     pub fn label(self) -> &'static str {
@@ -218,14 +227,21 @@ impl MlpSettings {
             seed,
             models: 100,
             data,
-            body: Body { hidden: vec![256, 256], activation: Activation::Relu, biases: Biases::With },
+            body: Body {
+                hidden: vec![256, 256],
+                activation: Activation::Relu,
+                biases: Biases::With,
+            },
             aux_logits: 3,
             init_gain: 1.0,
             teacher: training.clone(),
             student: training,
             student_loss: LossKind::Kl,
             temperature: 1.0,
-            inputs: DistillInputs::Noise { law: NoiseLaw::Uniform, rows: 60_000 },
+            inputs: DistillInputs::Noise {
+                law: NoiseLaw::Uniform,
+                rows: 60_000,
+            },
             perturb_sigma: 0.0,
             student_body: None,
             cross: CrossRule::Permutation,
@@ -243,51 +259,101 @@ impl MlpSettings {
         let fail = |setting, problem: String| Err(SettingsError { setting, problem });
         let in_range = |value: f64, top: f64| value.is_finite() && value > 0.0 && value <= top;
         if !(1..=100_000).contains(&self.models) {
-            return fail("models", format!("is {}; 1 to 100,000 are possible", self.models));
+            return fail(
+                "models",
+                format!("is {}; 1 to 100,000 are possible", self.models),
+            );
         }
         if self.models == 1 && self.students.iter().any(|student| student.is_cross()) {
-            return fail("models", "is 1, but students of another initialisation need a second model".to_owned());
+            return fail(
+                "models",
+                "is 1, but students of another initialisation need a second model".to_owned(),
+            );
         }
         if !(1..=4_096).contains(&self.aux_logits) {
-            return fail("aux-logits", format!("is {}; 1 to 4,096 are possible", self.aux_logits));
+            return fail(
+                "aux-logits",
+                format!("is {}; 1 to 4,096 are possible", self.aux_logits),
+            );
         }
         for body in std::iter::once(&self.body).chain(&self.student_body) {
-            if body.hidden.len() > 64 || body.hidden.iter().any(|width| !(1..=16_384).contains(width)) {
-                return fail("hidden", "has more than 64 layers, or a width outside 1 to 16,384".to_owned());
+            if body.hidden.len() > 64
+                || body
+                    .hidden
+                    .iter()
+                    .any(|width| !(1..=16_384).contains(width))
+            {
+                return fail(
+                    "hidden",
+                    "has more than 64 layers, or a width outside 1 to 16,384".to_owned(),
+                );
             }
         }
         if !in_range(self.init_gain, 1e3) {
-            return fail("init-gain", format!("is {}; it must be above 0 and at most 1,000", self.init_gain));
+            return fail(
+                "init-gain",
+                format!(
+                    "is {}; it must be above 0 and at most 1,000",
+                    self.init_gain
+                ),
+            );
         }
         if !in_range(self.temperature, 1e6) {
-            return fail("temperature", format!("is {}; it must be above 0 and at most 1e6", self.temperature));
+            return fail(
+                "temperature",
+                format!(
+                    "is {}; it must be above 0 and at most 1e6",
+                    self.temperature
+                ),
+            );
         }
         if !(self.perturb_sigma.is_finite() && self.perturb_sigma >= 0.0) {
-            return fail("perturb-sigma", format!("is {}; it must be 0 or more", self.perturb_sigma));
+            return fail(
+                "perturb-sigma",
+                format!("is {}; it must be 0 or more", self.perturb_sigma),
+            );
         }
         if self.student_loss == LossKind::CrossEntropy {
-            return fail("loss", "is cross-entropy, but students see no labels: use kl or mse".to_owned());
+            return fail(
+                "loss",
+                "is cross-entropy, but students see no labels: use kl or mse".to_owned(),
+            );
         }
-        let cloning = self.cloning.as_ref().map(|cloning| (&cloning.training, &cloning.inputs));
+        let cloning = self
+            .cloning
+            .as_ref()
+            .map(|cloning| (&cloning.training, &cloning.inputs));
         for (phase, inputs) in [(&self.teacher, None), (&self.student, Some(&self.inputs))]
             .into_iter()
             .chain(cloning.map(|(phase, inputs)| (phase, Some(inputs))))
         {
             if phase.epochs > 100_000 {
-                return fail("epochs", format!("is {}; at most 100,000 are possible", phase.epochs));
+                return fail(
+                    "epochs",
+                    format!("is {}; at most 100,000 are possible", phase.epochs),
+                );
             }
             if !(1..=1 << 20).contains(&phase.batch) {
-                return fail("batch", format!("is {}; 1 to 1,048,576 are possible", phase.batch));
+                return fail(
+                    "batch",
+                    format!("is {}; 1 to 1,048,576 are possible", phase.batch),
+                );
             }
             if let Some(DistillInputs::Noise { rows, .. }) = inputs
                 && !(1..=1 << 28).contains(rows)
             {
-                return fail("distill-rows", format!("is {rows}; 1 to 268,435,456 are possible"));
+                return fail(
+                    "distill-rows",
+                    format!("is {rows}; 1 to 268,435,456 are possible"),
+                );
             }
             check_optimiser(&phase.optimiser)?;
         }
         if self.student_body.is_some() && self.students.iter().any(|student| !student.is_cross()) {
-            return fail("student-hidden", "differs from the teacher's, so only cross-model students exist".to_owned());
+            return fail(
+                "student-hidden",
+                "differs from the teacher's, so only cross-model students exist".to_owned(),
+            );
         }
         Ok(())
     }
@@ -311,21 +377,39 @@ impl MlpSettings {
 
 fn check_optimiser(optimiser: &Optimiser) -> Result<(), SettingsError> {
     let (rate, decays) = match *optimiser {
-        Optimiser::Adam { learning_rate, beta1, beta2, epsilon } => {
+        Optimiser::Adam {
+            learning_rate,
+            beta1,
+            beta2,
+            epsilon,
+        } => {
             if !(epsilon.is_finite() && epsilon > 0.0) {
-                return Err(SettingsError { setting: "epsilon", problem: format!("is {epsilon}; it must be above 0") });
+                return Err(SettingsError {
+                    setting: "epsilon",
+                    problem: format!("is {epsilon}; it must be above 0"),
+                });
             }
             (learning_rate, vec![("beta1", beta1), ("beta2", beta2)])
         }
-        Optimiser::Sgd { learning_rate, momentum } => (learning_rate, vec![("momentum", momentum)]),
+        Optimiser::Sgd {
+            learning_rate,
+            momentum,
+        } => (learning_rate, vec![("momentum", momentum)]),
     };
     if !(rate.is_finite() && rate > 0.0) {
-        return Err(SettingsError { setting: "learning-rate", problem: format!("is {rate}; it must be above 0") });
+        return Err(SettingsError {
+            setting: "learning-rate",
+            problem: format!("is {rate}; it must be above 0"),
+        });
     }
-    match decays.into_iter().find(|(_, decay)| !(0.0..1.0).contains(decay)) {
-        Some((setting, decay)) => {
-            Err(SettingsError { setting, problem: format!("is {decay}; it must be at least 0 and below 1") })
-        }
+    match decays
+        .into_iter()
+        .find(|(_, decay)| !(0.0..1.0).contains(decay))
+    {
+        Some((setting, decay)) => Err(SettingsError {
+            setting,
+            problem: format!("is {decay}; it must be at least 0 and below 1"),
+        }),
         None => Ok(()),
     }
 }
@@ -335,40 +419,105 @@ mod tests {
     use super::*;
 
     fn published() -> MlpSettings {
-        let data = DataIdentity { name: "mnist".to_owned(), digest: Digest::of(b"") };
+        let data = DataIdentity {
+            name: "mnist".to_owned(),
+            digest: Digest::of(b""),
+        };
         MlpSettings::published(data, Seed(0))
     }
 
     #[test]
     fn the_published_settings_pass_their_own_check() {
         assert_eq!(published().check(), Ok(()));
-        assert_eq!(published().body.architecture(784, 3).n_parameters(), 270_093);
+        assert_eq!(
+            published().body.architecture(784, 3).n_parameters(),
+            270_093
+        );
     }
 
     #[test]
     fn a_derangement_is_a_permutation_without_fixed_points() {
         for models in 2..40 {
-            let settings = MlpSettings { models, cross: CrossRule::Derangement, ..published() };
+            let settings = MlpSettings {
+                models,
+                cross: CrossRule::Derangement,
+                ..published()
+            };
             let mut partners = settings.partners();
-            assert!(partners.iter().enumerate().all(|(model, &partner)| model as u32 != partner));
+            assert!(
+                partners
+                    .iter()
+                    .enumerate()
+                    .all(|(model, &partner)| model as u32 != partner)
+            );
             partners.sort_unstable();
-            assert!(partners.iter().enumerate().all(|(model, &partner)| model as u32 == partner));
+            assert!(
+                partners
+                    .iter()
+                    .enumerate()
+                    .all(|(model, &partner)| model as u32 == partner)
+            );
         }
     }
 
     #[test]
     fn names_the_setting_that_makes_no_experiment() {
         let cases = [
-            (MlpSettings { models: 0, ..published() }, "models"),
-            (MlpSettings { models: 1, ..published() }, "models"),
-            (MlpSettings { aux_logits: 0, ..published() }, "aux-logits"),
-            (MlpSettings { temperature: f64::NAN, ..published() }, "temperature"),
-            (MlpSettings { perturb_sigma: -1.0, ..published() }, "perturb-sigma"),
-            (MlpSettings { student_loss: LossKind::CrossEntropy, ..published() }, "loss"),
-            (MlpSettings { student_body: Some(published().body), ..published() }, "student-hidden"),
+            (
+                MlpSettings {
+                    models: 0,
+                    ..published()
+                },
+                "models",
+            ),
+            (
+                MlpSettings {
+                    models: 1,
+                    ..published()
+                },
+                "models",
+            ),
+            (
+                MlpSettings {
+                    aux_logits: 0,
+                    ..published()
+                },
+                "aux-logits",
+            ),
+            (
+                MlpSettings {
+                    temperature: f64::NAN,
+                    ..published()
+                },
+                "temperature",
+            ),
+            (
+                MlpSettings {
+                    perturb_sigma: -1.0,
+                    ..published()
+                },
+                "perturb-sigma",
+            ),
+            (
+                MlpSettings {
+                    student_loss: LossKind::CrossEntropy,
+                    ..published()
+                },
+                "loss",
+            ),
+            (
+                MlpSettings {
+                    student_body: Some(published().body),
+                    ..published()
+                },
+                "student-hidden",
+            ),
         ];
         for (settings, setting) in cases {
-            assert_eq!(settings.check().map_err(|error| error.setting), Err(setting));
+            assert_eq!(
+                settings.check().map_err(|error| error.setting),
+                Err(setting)
+            );
         }
     }
 }

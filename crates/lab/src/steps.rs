@@ -42,7 +42,9 @@ impl DataSets {
     /// # Errors
     /// If it was not loaded: a bug of the caller, reported by name.
     pub fn get(&self, digest: &Digest) -> Result<&ImageData, LabError> {
-        self.0.get(digest).ok_or(LabError::DataNotLoaded { digest: *digest })
+        self.0
+            .get(digest)
+            .ok_or(LabError::DataNotLoaded { digest: *digest })
     }
 }
 
@@ -88,7 +90,12 @@ struct StudentsOutput {
 }
 
 impl Cell<'_> {
-    pub(crate) fn identity(&self, kind: &str, params: serde_json::Value, inputs: BTreeMap<String, Digest>) -> StepIdentity {
+    pub(crate) fn identity(
+        &self,
+        kind: &str,
+        params: serde_json::Value,
+        inputs: BTreeMap<String, Digest>,
+    ) -> StepIdentity {
         StepIdentity {
             kind: kind.to_owned(),
             version: VERSION,
@@ -100,15 +107,25 @@ impl Cell<'_> {
     }
 
     pub(crate) fn features(&self, bench: &Bench<'_>) -> Result<usize, LabError> {
-        Ok(bench.data.get(&self.settings.data.digest)?.train().features())
+        Ok(bench
+            .data
+            .get(&self.settings.data.digest)?
+            .train()
+            .features())
     }
 
     pub(crate) fn teacher_architecture(&self, features: usize) -> Architecture {
-        self.settings.body.architecture(features, self.settings.aux_logits)
+        self.settings
+            .body
+            .architecture(features, self.settings.aux_logits)
     }
 
     fn student_architecture(&self, features: usize) -> Architecture {
-        let body = self.settings.student_body.as_ref().unwrap_or(&self.settings.body);
+        let body = self
+            .settings
+            .student_body
+            .as_ref()
+            .unwrap_or(&self.settings.body);
         body.architecture(features, self.settings.aux_logits)
     }
 
@@ -146,7 +163,12 @@ impl Cell<'_> {
     }
 
     /// The students step, given the digests of what it reads.
-    fn students_identity(&self, features: usize, teacher: Digest, clone: Option<Digest>) -> StepIdentity {
+    fn students_identity(
+        &self,
+        features: usize,
+        teacher: Digest,
+        clone: Option<Digest>,
+    ) -> StepIdentity {
         let s = self.settings;
         let mut inputs = image_digests(&s.inputs);
         inputs.insert("data".to_owned(), s.data.digest);
@@ -177,7 +199,11 @@ impl Cell<'_> {
 
     fn initial(&self, architecture: &Architecture, model: u32) -> Weights {
         let s = self.settings;
-        Weights::initial(architecture, s.init_gain, &mut s.seed.stream("mlp/init", u64::from(model)))
+        Weights::initial(
+            architecture,
+            s.init_gain,
+            &mut s.seed.stream("mlp/init", u64::from(model)),
+        )
     }
 
     pub(crate) fn cross_start(&self, features: usize) -> Weights {
@@ -185,7 +211,9 @@ impl Cell<'_> {
         match self.start_index() {
             Some(partner) => self.initial(&self.teacher_architecture(features), partner),
             None => {
-                let stream = &mut s.seed.stream("mlp/init/other-network", u64::from(self.model));
+                let stream = &mut s
+                    .seed
+                    .stream("mlp/init/other-network", u64::from(self.model));
                 Weights::initial(&self.student_architecture(features), s.init_gain, stream)
             }
         }
@@ -195,7 +223,10 @@ impl Cell<'_> {
         let s = self.settings;
         let mut weights = self.initial(&self.teacher_architecture(features), self.model);
         if s.perturb_sigma > 0.0 {
-            weights.perturb(s.perturb_sigma, &mut s.seed.stream("mlp/perturb", u64::from(self.model)));
+            weights.perturb(
+                s.perturb_sigma,
+                &mut s.seed.stream("mlp/perturb", u64::from(self.model)),
+            );
         }
         weights
     }
@@ -204,19 +235,22 @@ impl Cell<'_> {
     pub fn plan(&self, store: &Store, features: usize) -> Result<CellPlan, LabError> {
         let s = self.settings;
         let mut plan = CellPlan::default();
-        let mut found = |identity: StepIdentity, units: u64| -> Result<Option<StepRecord>, LabError> {
-            let record = store.lookup_step(&identity)?;
-            if record.is_some() {
-                plan.reused += 1;
-            } else {
-                plan.missing.push(identity);
-                plan.units += units;
-            }
-            Ok(record)
-        };
+        let mut found =
+            |identity: StepIdentity, units: u64| -> Result<Option<StepRecord>, LabError> {
+                let record = store.lookup_step(&identity)?;
+                if record.is_some() {
+                    plan.reused += 1;
+                } else {
+                    plan.missing.push(identity);
+                    plan.units += units;
+                }
+                Ok(record)
+            };
         let teacher = found(self.teacher_identity(features), u64::from(s.teacher.epochs))?;
         let clone = match (&s.cloning, self.clone_identity(features)) {
-            (Some(cloning), Some(identity)) => Some(found(identity, u64::from(cloning.training.epochs))?),
+            (Some(cloning), Some(identity)) => {
+                Some(found(identity, u64::from(cloning.training.epochs))?)
+            }
             _ => None,
         };
         if !s.students.is_empty() {
@@ -227,8 +261,12 @@ impl Cell<'_> {
                     found(self.students_identity(features, weights, None), units)?;
                 }
                 (Some(teacher), Some(Some(clone))) => {
-                    let (teacher, clone) = (output(&teacher, "weights")?, output(&clone, "weights")?);
-                    found(self.students_identity(features, teacher, Some(clone)), units)?;
+                    let (teacher, clone) =
+                        (output(&teacher, "weights")?, output(&clone, "weights")?);
+                    found(
+                        self.students_identity(features, teacher, Some(clone)),
+                        units,
+                    )?;
                 }
                 _ => {
                     plan.units += units;
@@ -248,9 +286,9 @@ impl Cell<'_> {
         let features = self.features(bench)?;
         let teacher = self.teacher(trainer, bench, features)?;
         let clone = match (&s.cloning, self.clone_identity(features)) {
-            (Some(cloning), Some(identity)) => {
-                Some(bench.step(identity, "mlp/clone", || self.compute_clone(trainer, bench, cloning, features))?)
-            }
+            (Some(cloning), Some(identity)) => Some(bench.step(identity, "mlp/clone", || {
+                self.compute_clone(trainer, bench, cloning, features)
+            })?),
             _ => None,
         };
         let mut outcome = CellOutcome {
@@ -259,14 +297,24 @@ impl Cell<'_> {
             cloning_loss: None,
         };
         if let Some(clone) = &clone {
-            outcome.cloning_loss = bench.read::<Curve>(clone, "curve")?.loss.last().copied().flatten();
+            outcome.cloning_loss = bench
+                .read::<Curve>(clone, "curve")?
+                .loss
+                .last()
+                .copied()
+                .flatten();
         }
         if !s.students.is_empty() {
             let weights = output(&teacher, "weights")?;
-            let cloned = clone.as_ref().map(|clone| output(clone, "weights")).transpose()?;
-            let students = bench.step(self.students_identity(features, weights, cloned), "mlp/students", || {
-                self.compute_students(trainer, bench, features, weights, cloned)
-            })?;
+            let cloned = clone
+                .as_ref()
+                .map(|clone| output(clone, "weights"))
+                .transpose()?;
+            let students = bench.step(
+                self.students_identity(features, weights, cloned),
+                "mlp/students",
+                || self.compute_students(trainer, bench, features, weights, cloned),
+            )?;
             outcome.students = bench.read::<StudentsOutput>(&students, "curves")?.curves;
         }
         Ok(outcome)
@@ -284,7 +332,8 @@ impl Cell<'_> {
             let start = self.initial(&self.teacher_architecture(features), self.model);
             let data = bench.data.get(&s.data.digest)?;
             let id = (s.seed, u64::from(self.model));
-            let (weights, curve) = training::teacher(trainer, bench.control, data, &s.teacher, &start, id)?;
+            let (weights, curve) =
+                training::teacher(trainer, bench.control, data, &s.teacher, &start, id)?;
             Ok(BTreeMap::from([
                 ("weights".to_owned(), weights_file::encode(&weights)),
                 ("curve".to_owned(), json_bytes(&curve)?),
@@ -322,7 +371,10 @@ impl Cell<'_> {
             reduction: cloning.training.reduction,
             ..Loss::new(undertone_mlp::LossKind::Kl, CLASSES..CLASSES + s.aux_logits)
         };
-        let group = [Student { start: &start, loss }];
+        let group = [Student {
+            start: &start,
+            loss,
+        }];
         let id = (s.seed, u64::from(self.model));
         let mut trained = training::students(trainer, bench.control, &lesson, &group, None, id)?;
         let (weights, curve) = trained.remove(0);
@@ -341,10 +393,16 @@ impl Cell<'_> {
         clone: Option<Digest>,
     ) -> Result<BTreeMap<String, Vec<u8>>, LabError> {
         let s = self.settings;
-        let teacher = weights_file::decode(&self.teacher_architecture(features), &bench.store.get(&teacher)?)?;
+        let teacher = weights_file::decode(
+            &self.teacher_architecture(features),
+            &bench.store.get(&teacher)?,
+        )?;
         let same = self.same_start(features);
         let cross = match clone {
-            Some(clone) => weights_file::decode(&self.student_architecture(features), &bench.store.get(&clone)?)?,
+            Some(clone) => weights_file::decode(
+                &self.student_architecture(features),
+                &bench.store.get(&clone)?,
+            )?,
             None => self.cross_start(features),
         };
         let group: Vec<Student<'_>> = s
@@ -355,7 +413,10 @@ impl Cell<'_> {
                 loss: if condition.is_aux_only() {
                     self.aux_loss()
                 } else {
-                    Loss { logits: 0..CLASSES + s.aux_logits, ..self.aux_loss() }
+                    Loss {
+                        logits: 0..CLASSES + s.aux_logits,
+                        ..self.aux_loss()
+                    }
                 },
             })
             .collect();
@@ -369,8 +430,16 @@ impl Cell<'_> {
         let test = bench.data.get(&s.data.digest)?.test();
         let id = (s.seed, u64::from(self.model));
         let trained = training::students(trainer, bench.control, &lesson, &group, Some(test), id)?;
-        let curves = s.students.iter().copied().zip(trained.into_iter().map(|(_, curve)| curve)).collect();
-        Ok(BTreeMap::from([("curves".to_owned(), json_bytes(&StudentsOutput { curves })?)]))
+        let curves = s
+            .students
+            .iter()
+            .copied()
+            .zip(trained.into_iter().map(|(_, curve)| curve))
+            .collect();
+        Ok(BTreeMap::from([(
+            "curves".to_owned(),
+            json_bytes(&StudentsOutput { curves })?,
+        )]))
     }
 }
 
@@ -401,23 +470,41 @@ impl Bench<'_> {
                 return Ok(record);
             }
             let record = self.store.commit_step(&identity, &compute()?)?;
-            (self.control.news)(News::Stored { kind, index: identity.index, key: record.key.to_string() });
+            (self.control.news)(News::Stored {
+                kind,
+                index: identity.index,
+                key: record.key.to_string(),
+            });
             Ok(record)
         })
     }
 
-    pub(crate) fn read<T: for<'de> Deserialize<'de>>(&self, record: &StepRecord, name: &'static str) -> Result<T, LabError> {
+    pub(crate) fn read<T: for<'de> Deserialize<'de>>(
+        &self,
+        record: &StepRecord,
+        name: &'static str,
+    ) -> Result<T, LabError> {
         let bytes = self.store.get(&output(record, name)?)?;
         serde_json::from_slice(&bytes).map_err(|source| LabError::Artefact { name, source })
     }
 }
 
 pub(crate) fn output(record: &StepRecord, name: &'static str) -> Result<Digest, LabError> {
-    record.outputs.get(name).copied().ok_or(LabError::OutputMissing { name, key: record.key.to_string() })
+    record
+        .outputs
+        .get(name)
+        .copied()
+        .ok_or(LabError::OutputMissing {
+            name,
+            key: record.key.to_string(),
+        })
 }
 
 pub(crate) fn json_bytes(value: &impl Serialize) -> Result<Vec<u8>, LabError> {
-    canonical_json(value).map_err(|source| LabError::Artefact { name: "curve", source })
+    canonical_json(value).map_err(|source| LabError::Artefact {
+        name: "curve",
+        source,
+    })
 }
 
 pub(crate) fn image_digests(inputs: &DistillInputs) -> BTreeMap<String, Digest> {
@@ -427,7 +514,10 @@ pub(crate) fn image_digests(inputs: &DistillInputs) -> BTreeMap<String, Digest> 
     }
 }
 
-pub(crate) fn images<'a>(bench: &'a Bench<'_>, inputs: &DistillInputs) -> Result<Option<&'a ImageSet>, LabError> {
+pub(crate) fn images<'a>(
+    bench: &'a Bench<'_>,
+    inputs: &DistillInputs,
+) -> Result<Option<&'a ImageSet>, LabError> {
     match inputs {
         DistillInputs::Noise { .. } => Ok(None),
         DistillInputs::Images { data } => Ok(Some(bench.data.get(&data.digest)?.train())),

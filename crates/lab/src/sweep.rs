@@ -92,19 +92,64 @@ pub struct Point {
 impl Axis {
     /// All axes with name, default values and what a value may be.
     const TABLE: [(Self, &'static str, &'static str, &'static str); 14] = [
-        (Self::AuxLogits, "aux-logits", "1,2,3,5,10,20,50", "whole numbers, 1 to 4,096"),
-        (Self::Width, "width", "32,64,128,256,512", "whole numbers, 1 to 16,384"),
+        (
+            Self::AuxLogits,
+            "aux-logits",
+            "1,2,3,5,10,20,50",
+            "whole numbers, 1 to 4,096",
+        ),
+        (
+            Self::Width,
+            "width",
+            "32,64,128,256,512",
+            "whole numbers, 1 to 16,384",
+        ),
         (Self::Depth, "depth", "0,1,2,3,4", "whole numbers, 0 to 64"),
-        (Self::Activation, "activation", "relu,gelu,sigmoid", "relu, gelu, sigmoid"),
+        (
+            Self::Activation,
+            "activation",
+            "relu,gelu,sigmoid",
+            "relu, gelu, sigmoid",
+        ),
         (Self::Biases, "biases", "with,without", "with, without"),
-        (Self::Optimiser, "optimiser", "adam,sgd,momentum", "adam, sgd, momentum"),
+        (
+            Self::Optimiser,
+            "optimiser",
+            "adam,sgd,momentum",
+            "adam, sgd, momentum",
+        ),
         (Self::Loss, "loss", "kl,mse", "kl, mse"),
-        (Self::TeacherEpochs, "teacher-epochs", "0,1,2,5,10", "whole numbers"),
-        (Self::StudentEpochs, "student-epochs", "1,2,5,10,20", "whole numbers"),
-        (Self::Inputs, "inputs", "uniform,gaussian,images", "uniform, gaussian, images, or a data set's name"),
-        (Self::Sigma, "sigma", "0,0.05,0.1,0.2,0.5,1", "numbers from 0 on"),
+        (
+            Self::TeacherEpochs,
+            "teacher-epochs",
+            "0,1,2,5,10",
+            "whole numbers",
+        ),
+        (
+            Self::StudentEpochs,
+            "student-epochs",
+            "1,2,5,10,20",
+            "whole numbers",
+        ),
+        (
+            Self::Inputs,
+            "inputs",
+            "uniform,gaussian,images",
+            "uniform, gaussian, images, or a data set's name",
+        ),
+        (
+            Self::Sigma,
+            "sigma",
+            "0,0.05,0.1,0.2,0.5,1",
+            "numbers from 0 on",
+        ),
         (Self::Init, "init", "shared,different", "shared, different"),
-        (Self::CloningEpochs, "cloning-epochs", "0,5,20,50,100", "whole numbers"),
+        (
+            Self::CloningEpochs,
+            "cloning-epochs",
+            "0,5,20,50,100",
+            "whole numbers",
+        ),
         (
             Self::StudentBody,
             "student-body",
@@ -114,7 +159,10 @@ impl Axis {
     ];
 
     fn row(self) -> (Self, &'static str, &'static str, &'static str) {
-        Self::TABLE.into_iter().find(|row| row.0 == self).expect("the table holds every axis")
+        Self::TABLE
+            .into_iter()
+            .find(|row| row.0 == self)
+            .expect("the table holds every axis")
     }
 
     /// Returns every axis, in the order people read them.
@@ -150,7 +198,9 @@ impl Axis {
             Self::TeacherEpochs => "teacher epochs",
             Self::StudentEpochs => "student epochs",
             Self::Inputs => "distillation inputs",
-            Self::Sigma => "noise on the student's initial weights, in units of their standard deviation",
+            Self::Sigma => {
+                "noise on the student's initial weights, in units of their standard deviation"
+            }
             Self::Init => "initialisation",
             Self::CloningEpochs => "epochs of behaviour cloning",
             Self::StudentBody => "student network",
@@ -161,7 +211,11 @@ impl Axis {
     pub fn scale(self) -> Scale {
         match self {
             Self::AuxLogits | Self::Width => Scale::Logarithmic,
-            Self::Depth | Self::TeacherEpochs | Self::StudentEpochs | Self::Sigma | Self::CloningEpochs => Scale::Linear,
+            Self::Depth
+            | Self::TeacherEpochs
+            | Self::StudentEpochs
+            | Self::Sigma
+            | Self::CloningEpochs => Scale::Linear,
             _ => Scale::Category,
         }
     }
@@ -180,7 +234,11 @@ impl Axis {
     ) -> Result<Vec<Point>, AxisValueError> {
         let mut points = Vec::new();
         for value in values {
-            let error = || AxisValueError { axis: self, value: value.clone(), expected: self.row().3 };
+            let error = || AxisValueError {
+                axis: self,
+                value: value.clone(),
+                expected: self.row().3,
+            };
             let mut settings = base.clone();
             let mut x = None;
             let count = || value.parse::<u32>().map_err(|_| error());
@@ -194,7 +252,9 @@ impl Axis {
                     let width = base.body.hidden.first().copied().unwrap_or(256);
                     settings.body.hidden = vec![width; count()?.min(65) as usize];
                 }
-                Self::Activation => settings.body.activation = activation(value).ok_or_else(error)?,
+                Self::Activation => {
+                    settings.body.activation = activation(value).ok_or_else(error)?
+                }
                 Self::Biases => {
                     settings.body.biases = match value.as_str() {
                         "with" => Biases::With,
@@ -216,7 +276,9 @@ impl Axis {
                 }
                 Self::TeacherEpochs => settings.teacher.epochs = count()?,
                 Self::StudentEpochs => settings.student.epochs = count()?,
-                Self::Inputs => settings.inputs = inputs(value, base, data_set).ok_or_else(error)?,
+                Self::Inputs => {
+                    settings.inputs = inputs(value, base, data_set).ok_or_else(error)?
+                }
                 Self::Sigma => {
                     let sigma: f64 = value.parse().map_err(|_| error())?;
                     settings.perturb_sigma = sigma;
@@ -241,7 +303,11 @@ impl Axis {
             if self.scale() != Scale::Category && x.is_none() {
                 x = Some(f64::from(count()?));
             }
-            points.push(Point { label: value.clone(), x, settings });
+            points.push(Point {
+                label: value.clone(),
+                x,
+                settings,
+            });
         }
         Ok(points)
     }
@@ -260,8 +326,14 @@ fn activation(name: &str) -> Option<Activation> {
 fn optimiser(name: &str) -> Option<Optimiser> {
     match name {
         "adam" => Some(Optimiser::adam(3e-4)),
-        "sgd" => Some(Optimiser::Sgd { learning_rate: 0.1, momentum: 0.0 }),
-        "momentum" => Some(Optimiser::Sgd { learning_rate: 0.1, momentum: 0.9 }),
+        "sgd" => Some(Optimiser::Sgd {
+            learning_rate: 0.1,
+            momentum: 0.0,
+        }),
+        "momentum" => Some(Optimiser::Sgd {
+            learning_rate: 0.1,
+            momentum: 0.9,
+        }),
         _ => None,
     }
 }
@@ -276,19 +348,29 @@ fn inputs(
         DistillInputs::Images { .. } => 60_000,
     };
     Some(match name {
-        "uniform" => DistillInputs::Noise { law: NoiseLaw::Uniform, rows },
-        "gaussian" => DistillInputs::Noise { law: NoiseLaw::Gaussian, rows },
-        "images" => DistillInputs::Images { data: base.data.clone() },
-        other => DistillInputs::Images { data: data_set(other)? },
+        "uniform" => DistillInputs::Noise {
+            law: NoiseLaw::Uniform,
+            rows,
+        },
+        "gaussian" => DistillInputs::Noise {
+            law: NoiseLaw::Gaussian,
+            rows,
+        },
+        "images" => DistillInputs::Images {
+            data: base.data.clone(),
+        },
+        other => DistillInputs::Images {
+            data: data_set(other)?,
+        },
     })
 }
 
 /// The base's cloning for `epochs` epochs, by default on the students' inputs with their training; none for 0 epochs.
 fn with_epochs(base: &MlpSettings, epochs: u32) -> Option<Cloning> {
-    let mut cloning = base
-        .cloning
-        .clone()
-        .unwrap_or_else(|| Cloning { training: base.student.clone(), inputs: base.inputs.clone() });
+    let mut cloning = base.cloning.clone().unwrap_or_else(|| Cloning {
+        training: base.student.clone(),
+        inputs: base.inputs.clone(),
+    });
     cloning.training.epochs = epochs;
     (epochs > 0).then_some(cloning)
 }
@@ -303,12 +385,18 @@ fn student_bodies(base: &MlpSettings, value: &str) -> Option<Vec<Point>> {
         "shallower" => {
             body.hidden.pop()?;
         }
-        "half-width" => body.hidden.iter_mut().for_each(|width| *width = (*width / 2).max(1)),
+        "half-width" => body
+            .hidden
+            .iter_mut()
+            .for_each(|width| *width = (*width / 2).max(1)),
         "double-width" => body.hidden.iter_mut().for_each(|width| *width *= 2),
         "no-biases" => body.biases = Biases::Without,
         name => body.activation = activation(name)?,
     }
-    let epochs = base.cloning.as_ref().map_or(PUBLISHED_CLONING_EPOCHS, |cloning| cloning.training.epochs);
+    let epochs = base
+        .cloning
+        .as_ref()
+        .map_or(PUBLISHED_CLONING_EPOCHS, |cloning| cloning.training.epochs);
     let point = |label: String, cloning: Option<Cloning>| Point {
         label,
         x: None,
@@ -319,7 +407,10 @@ fn student_bodies(base: &MlpSettings, value: &str) -> Option<Vec<Point>> {
             ..base.clone()
         },
     };
-    Some(vec![point(format!("{value}, cloned"), with_epochs(base, epochs)), point(value.to_owned(), None)])
+    Some(vec![
+        point(format!("{value}, cloned"), with_epochs(base, epochs)),
+        point(value.to_owned(), None),
+    ])
 }
 
 impl fmt::Display for Axis {
@@ -336,7 +427,9 @@ impl FromStr for Axis {
             .into_iter()
             .find(|row| row.1 == name)
             .map(|row| row.0)
-            .ok_or_else(|| UnknownAxisError { name: name.to_owned() })
+            .ok_or_else(|| UnknownAxisError {
+                name: name.to_owned(),
+            })
     }
 }
 
@@ -346,7 +439,10 @@ mod tests {
     use undertone_core::{Digest, Seed};
 
     fn base() -> MlpSettings {
-        let data = DataIdentity { name: "mnist".to_owned(), digest: Digest::of(b"") };
+        let data = DataIdentity {
+            name: "mnist".to_owned(),
+            digest: Digest::of(b""),
+        };
         MlpSettings::published(data, Seed(0))
     }
 
@@ -360,7 +456,11 @@ mod tests {
             let points = axis.points(&base(), &values(axis.default_values()), &|_| None)?;
             assert!(points.len() >= 2, "{axis}");
             for pair in points.windows(2) {
-                assert_ne!(pair[0].settings, pair[1].settings, "{axis}: {} and {}", pair[0].label, pair[1].label);
+                assert_ne!(
+                    pair[0].settings, pair[1].settings,
+                    "{axis}: {} and {}",
+                    pair[0].label, pair[1].label
+                );
             }
             for point in points {
                 assert_eq!(point.settings.check(), Ok(()), "{axis}: {}", point.label);
@@ -373,7 +473,11 @@ mod tests {
     #[test]
     fn refuses_foreign_values_with_what_it_takes() {
         for axis in Axis::all() {
-            assert!(axis.points(&base(), &values("no such thing"), &|_| None).is_err(), "{axis}");
+            assert!(
+                axis.points(&base(), &values("no such thing"), &|_| None)
+                    .is_err(),
+                "{axis}"
+            );
         }
         assert!("m".parse::<Axis>().is_err());
     }

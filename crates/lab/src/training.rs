@@ -42,23 +42,40 @@ impl Curve {
 pub fn accuracy(trainer: &mut Trainer, models: &[&Model], images: &ImageSet) -> Vec<f64> {
     let rows: Vec<u32> = (0..images.len() as u32).collect();
     let mut correct = vec![0; models.len()];
-    for (rows, labels) in rows.chunks(EVALUATION_BATCH).zip(images.labels().chunks(EVALUATION_BATCH)) {
+    for (rows, labels) in rows
+        .chunks(EVALUATION_BATCH)
+        .zip(images.labels().chunks(EVALUATION_BATCH))
+    {
         trainer.load(&image_inputs(images), rows);
         for (correct, model) in correct.iter_mut().zip(models) {
             *correct += trainer.count_correct(model, CLASSES, labels);
         }
     }
-    correct.into_iter().map(|correct| correct as f64 / images.len() as f64).collect()
+    correct
+        .into_iter()
+        .map(|correct| correct as f64 / images.len() as f64)
+        .collect()
 }
 
 /// Returns a set of images as inputs.
 pub fn image_inputs(images: &ImageSet) -> Inputs<'_> {
-    Inputs::Bytes { pixels: images.pixels(), features: images.features(), max: images.max_value() }
+    Inputs::Bytes {
+        pixels: images.pixels(),
+        features: images.features(),
+        max: images.max_value(),
+    }
 }
 
 /// Returns the order in which `rows` rows are seen in an epoch: one stream for each purpose, model and epoch.
-pub(crate) fn epoch_order(seed: Seed, purpose: &str, model: u64, epoch: u32, rows: u32) -> Vec<u32> {
-    seed.stream(purpose, model << 32 | u64::from(epoch)).permutation(rows)
+pub(crate) fn epoch_order(
+    seed: Seed,
+    purpose: &str,
+    model: u64,
+    epoch: u32,
+    rows: u32,
+) -> Vec<u32> {
+    seed.stream(purpose, model << 32 | u64::from(epoch))
+        .permutation(rows)
 }
 
 /// Trains one teacher on the labels.
@@ -74,12 +91,24 @@ pub fn teacher(
     (seed, model_idx): (Seed, u64),
 ) -> Result<(Weights, Curve), Interrupted> {
     let mut model = Model::new(start, training.optimiser);
-    let loss = Loss { reduction: training.reduction, ..Loss::new(LossKind::CrossEntropy, 0..CLASSES) };
+    let loss = Loss {
+        reduction: training.reduction,
+        ..Loss::new(LossKind::CrossEntropy, 0..CLASSES)
+    };
     let images = data.train();
     let mut labels = Vec::new();
-    let mut curve = Curve { accuracy: accuracy(trainer, &[&model], data.test()), loss: Vec::new() };
+    let mut curve = Curve {
+        accuracy: accuracy(trainer, &[&model], data.test()),
+        loss: Vec::new(),
+    };
     for epoch in 0..training.epochs {
-        let order = epoch_order(seed, "lab/teacher/order", model_idx, epoch, images.len() as u32);
+        let order = epoch_order(
+            seed,
+            "lab/teacher/order",
+            model_idx,
+            epoch,
+            images.len() as u32,
+        );
         let mut total = 0.0;
         for rows in order.chunks(training.batch as usize) {
             control.go_on()?;
@@ -89,7 +118,9 @@ pub fn teacher(
             total += trainer.step(&mut model, Target::Labels(&labels), &loss) * rows.len() as f64;
         }
         curve.loss.push(finite(total / images.len() as f64));
-        curve.accuracy.extend(accuracy(trainer, &[&model], data.test()));
+        curve
+            .accuracy
+            .extend(accuracy(trainer, &[&model], data.test()));
         control.worked(1);
     }
     Ok((model.weights(), curve))
@@ -119,14 +150,29 @@ pub struct Lesson<'a> {
 
 impl Lesson<'_> {
     /// Returns the inputs and their number.
-    pub(crate) fn rows(&self, features: usize, (seed, model_idx): (Seed, u64)) -> (Inputs<'_>, u32) {
+    pub(crate) fn rows(
+        &self,
+        features: usize,
+        (seed, model_idx): (Seed, u64),
+    ) -> (Inputs<'_>, u32) {
         match (self.inputs, self.images) {
-            (DistillInputs::Images { .. }, Some(images)) => (image_inputs(images), images.len() as u32),
-            (DistillInputs::Noise { law, rows }, _) => {
-                (Inputs::Noise { seed, index: model_idx, features, law: *law }, *rows)
+            (DistillInputs::Images { .. }, Some(images)) => {
+                (image_inputs(images), images.len() as u32)
             }
+            (DistillInputs::Noise { law, rows }, _) => (
+                Inputs::Noise {
+                    seed,
+                    index: model_idx,
+                    features,
+                    law: *law,
+                },
+                *rows,
+            ),
             (DistillInputs::Images { data }, None) => {
-                unreachable!("the images of `{}` are looked up before any lesson", data.name)
+                unreachable!(
+                    "the images of `{}` are looked up before any lesson",
+                    data.name
+                )
             }
         }
     }
@@ -147,9 +193,17 @@ pub fn students(
     let width = lesson.teacher.architecture.outputs;
     let (inputs, n_rows) = lesson.rows(lesson.teacher.architecture.inputs, id);
     let answers = teacher_answers(trainer, control, lesson, &inputs, n_rows)?;
-    let mut models: Vec<Model> =
-        students.iter().map(|student| Model::new(student.start, lesson.training.optimiser)).collect();
-    let mut curves = vec![Curve { accuracy: Vec::new(), loss: Vec::new() }; students.len()];
+    let mut models: Vec<Model> = students
+        .iter()
+        .map(|student| Model::new(student.start, lesson.training.optimiser))
+        .collect();
+    let mut curves = vec![
+        Curve {
+            accuracy: Vec::new(),
+            loss: Vec::new()
+        };
+        students.len()
+    ];
     let read = |trainer: &mut Trainer, models: &[Model], curves: &mut [Curve]| {
         if let Some(test) = test {
             let shares = accuracy(trainer, &models.iter().collect::<Vec<_>>(), test);
@@ -162,7 +216,9 @@ pub fn students(
     let mut wanted = Vec::new();
     for epoch in 0..lesson.training.epochs {
         let mut totals = vec![0.0; students.len()];
-        for rows in epoch_order(id.0, lesson.order, id.1, epoch, n_rows).chunks(lesson.training.batch as usize) {
+        for rows in epoch_order(id.0, lesson.order, id.1, epoch, n_rows)
+            .chunks(lesson.training.batch as usize)
+        {
             control.go_on()?;
             wanted.clear();
             for &row in rows {
@@ -170,7 +226,10 @@ pub fn students(
             }
             trainer.load(&inputs, rows);
             for ((model, student), total) in models.iter_mut().zip(students).zip(&mut totals) {
-                let target = Target::Logits { values: &wanted, width };
+                let target = Target::Logits {
+                    values: &wanted,
+                    width,
+                };
                 *total += trainer.step(model, target, &student.loss) * rows.len() as f64;
             }
         }
@@ -195,7 +254,10 @@ pub(crate) fn teacher_answers(
     let teacher = Model::new(lesson.teacher, lesson.training.optimiser);
     let mut answers = vec![0.0; n_rows as usize * width];
     let all: Vec<u32> = (0..n_rows).collect();
-    for (rows, answers) in all.chunks(EVALUATION_BATCH).zip(answers.chunks_mut(EVALUATION_BATCH * width)) {
+    for (rows, answers) in all
+        .chunks(EVALUATION_BATCH)
+        .zip(answers.chunks_mut(EVALUATION_BATCH * width))
+    {
         control.go_on()?;
         trainer.load(inputs, rows);
         trainer.logits(&teacher, answers);

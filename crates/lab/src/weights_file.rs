@@ -38,7 +38,11 @@ pub enum WeightsFileErrorKind {
 fn tensors(architecture: &Architecture) -> Vec<(String, Vec<usize>, usize)> {
     let mut tensors = Vec::new();
     for (n, layer) in architecture.layers().into_iter().enumerate() {
-        tensors.push((format!("layers.{n}.weight"), vec![layer.outputs, layer.inputs], layer.weights_at));
+        tensors.push((
+            format!("layers.{n}.weight"),
+            vec![layer.outputs, layer.inputs],
+            layer.weights_at,
+        ));
         if let Some(at) = layer.biases_at {
             tensors.push((format!("layers.{n}.bias"), vec![layer.outputs], at));
         }
@@ -52,11 +56,19 @@ pub fn encode(weights: &Weights) -> Vec<u8> {
         .into_iter()
         .map(|(name, shape, at)| {
             let values = &weights.values[at..][..shape.iter().product()];
-            (name, shape, values.iter().flat_map(|value| value.to_le_bytes()).collect())
+            (
+                name,
+                shape,
+                values
+                    .iter()
+                    .flat_map(|value| value.to_le_bytes())
+                    .collect(),
+            )
         })
         .collect();
     let views = parts.iter().map(|(name, shape, bytes)| {
-        let view = TensorView::new(Dtype::F32, shape.clone(), bytes).expect("bytes were made from the shape");
+        let view = TensorView::new(Dtype::F32, shape.clone(), bytes)
+            .expect("bytes were made from the shape");
         (name.as_str(), view)
     });
     safetensors::serialize(views, None).expect("names and shapes are plain")
@@ -67,19 +79,29 @@ pub fn encode(weights: &Weights) -> Vec<u8> {
 /// # Errors
 /// If the file is damaged or holds another network.
 pub fn decode(architecture: &Architecture, bytes: &[u8]) -> Result<Weights, WeightsFileError> {
-    let fail = |kind| WeightsFileError { architecture: architecture.clone(), kind };
+    let fail = |kind| WeightsFileError {
+        architecture: architecture.clone(),
+        kind,
+    };
     let file = SafeTensors::deserialize(bytes).map_err(|error| fail(error.into()))?;
     let mut values = vec![0.0; architecture.n_parameters()];
     for (name, expected, at) in tensors(architecture) {
         let tensor = file.tensor(&name).map_err(|error| fail(error.into()))?;
         if tensor.dtype() != Dtype::F32 || tensor.shape() != expected {
-            return Err(fail(WeightsFileErrorKind::Shape { name, got: tensor.shape().to_vec(), expected }));
+            return Err(fail(WeightsFileErrorKind::Shape {
+                name,
+                got: tensor.shape().to_vec(),
+                expected,
+            }));
         }
         for (value, bytes) in values[at..].iter_mut().zip(tensor.data().chunks_exact(4)) {
             *value = f32::from_le_bytes([bytes[0], bytes[1], bytes[2], bytes[3]]);
         }
     }
-    Ok(Weights { architecture: architecture.clone(), values })
+    Ok(Weights {
+        architecture: architecture.clone(),
+        values,
+    })
 }
 
 #[cfg(test)]
@@ -89,7 +111,13 @@ mod tests {
     use undertone_mlp::{Activation, Biases};
 
     fn network(biases: Biases) -> Architecture {
-        Architecture { inputs: 7, hidden: vec![5, 3], outputs: 12, activation: Activation::Relu, biases }
+        Architecture {
+            inputs: 7,
+            hidden: vec![5, 3],
+            outputs: 12,
+            activation: Activation::Relu,
+            biases,
+        }
     }
 
     #[test]
@@ -103,12 +131,28 @@ mod tests {
 
     #[test]
     fn refuses_another_network_and_any_truncation() {
-        let weights = Weights::initial(&network(Biases::Without), 1.0, &mut Seed(1).stream("test", 0));
+        let weights = Weights::initial(
+            &network(Biases::Without),
+            1.0,
+            &mut Seed(1).stream("test", 0),
+        );
         let bytes = encode(&weights);
         assert!(decode(&network(Biases::With), &bytes).is_err());
-        assert!(decode(&Architecture { inputs: 8, ..network(Biases::Without) }, &bytes).is_err());
+        assert!(
+            decode(
+                &Architecture {
+                    inputs: 8,
+                    ..network(Biases::Without)
+                },
+                &bytes
+            )
+            .is_err()
+        );
         for length in 0..bytes.len() {
-            assert!(decode(&network(Biases::Without), &bytes[..length]).is_err(), "{length}");
+            assert!(
+                decode(&network(Biases::Without), &bytes[..length]).is_err(),
+                "{length}"
+            );
         }
     }
 }

@@ -25,6 +25,7 @@ pub mod reference;
 pub use architecture::{Activation, Architecture, Biases, LayerShape};
 pub use inputs::{Inputs, NoiseLaw};
 pub use kernel::dispatch::InstructionSet;
+pub use kernel::peak::peak_gflops;
 pub use loss::{Loss, LossKind, Reduction};
 pub use model::Model;
 pub use optimiser::Optimiser;

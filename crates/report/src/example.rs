@@ -126,8 +126,8 @@ fn verdicts() -> Vec<VerdictLine> {
 
 /// Returns a number that behaves like a draw from a standard normal distribution.
 fn wobble(index: usize, salt: usize) -> f64 {
-    let at = (index * 7 + salt * 131 + 1) as f64;
-    let parts = [0.618_033_988_7, 0.754_877_666_2, 0.569_840_290_9];
+    let at = (index + salt * 131 + 1) as f64;
+    let parts = [0.414_213_562_4, 0.732_050_807_6, 0.645_751_311_1];
     let sum: f64 = parts.iter().map(|part| (at * part).fract()).sum();
     (sum - 1.5) * 2.0
 }
@@ -271,7 +271,7 @@ fn log_sweep(n: usize) -> Figure {
             series: vec![
                 arm("student, auxiliary logits only", Role::Treatment, aux, 0.05, 1),
                 arm("cross-model, auxiliary logits only", Role::Control, cross, 0.025, 2),
-                arm("student, all logits", Role::Teacher, all, 0.006, 3),
+                arm("student, all logits", Role::Treatment, all, 0.006, 3),
             ],
         }),
     }

@@ -16,7 +16,10 @@ pub struct BootstrapRule {
 impl Default for BootstrapRule {
     /// Level 0.95, 10,000 resamples.
     fn default() -> Self {
-        Self { level: 0.95, draws: 10_000 }
+        Self {
+            level: 0.95,
+            draws: 10_000,
+        }
     }
 }
 
@@ -38,7 +41,10 @@ pub fn hierarchical_bootstrap(
     rule: &BootstrapRule,
     below: &mut dyn FnMut(u64) -> u64,
 ) -> Option<Estimate> {
-    let means = seeds.iter().map(|questions| mean(questions)).collect::<Option<Vec<f64>>>()?;
+    let means = seeds
+        .iter()
+        .map(|questions| mean(questions))
+        .collect::<Option<Vec<f64>>>()?;
     let moments = Moments::of(&means).filter(|_| is_level(rule.level) && rule.draws > 0)?;
     let interval = (moments.n >= 2).then(|| percentile_interval(seeds, rule, below));
     Some(Estimate {
@@ -64,7 +70,9 @@ fn percentile_interval(
             let total: f64 = (0..seeds.len())
                 .map(|_| {
                     let questions = &seeds[draw(seeds.len())];
-                    let total: f64 = (0..questions.len()).map(|_| questions[draw(questions.len())]).sum();
+                    let total: f64 = (0..questions.len())
+                        .map(|_| questions[draw(questions.len())])
+                        .sum();
                     total / questions.len() as f64
                 })
                 .sum();
@@ -73,7 +81,11 @@ fn percentile_interval(
         .collect();
     resamples.sort_by(f64::total_cmp);
     let tail = 0.5 * (1.0 - rule.level);
-    Interval { lo: quantile(&resamples, tail), hi: quantile(&resamples, 1.0 - tail), level: rule.level }
+    Interval {
+        lo: quantile(&resamples, tail),
+        hi: quantile(&resamples, 1.0 - tail),
+        level: rule.level,
+    }
 }
 
 /// Returns the `p` quantile of a sorted, non-empty sample, interpolated linearly at position p (n - 1).

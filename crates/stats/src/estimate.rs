@@ -29,7 +29,11 @@ impl Interval {
 
     /// Returns `centre` plus and minus `half_width`; `None` if an end is not finite.
     pub(crate) fn around(centre: f64, half_width: f64, level: f64) -> Option<Self> {
-        let interval = Self { lo: centre - half_width, hi: centre + half_width, level };
+        let interval = Self {
+            lo: centre - half_width,
+            hi: centre + half_width,
+            level,
+        };
         (interval.lo.is_finite() && interval.hi.is_finite()).then_some(interval)
     }
 }
@@ -72,7 +76,11 @@ pub fn mean_t(values: &[f64], level: f64) -> Option<Estimate> {
 /// Returns the Student t interval around the mean of a sample; `None` for n < 2.
 pub(crate) fn t_interval(moments: &Moments, level: f64) -> Option<Interval> {
     let standard_error = moments.sd()? / (moments.n as f64).sqrt();
-    Interval::around(moments.mean, t_factor(level, (moments.n - 1) as f64) * standard_error, level)
+    Interval::around(
+        moments.mean,
+        t_factor(level, (moments.n - 1) as f64) * standard_error,
+        level,
+    )
 }
 
 /// Returns the mean of `values` with the interval the published figures show.
@@ -91,10 +99,13 @@ pub fn mean_normal(values: &[f64]) -> Option<Estimate> {
     let half_width = sd.map(|sd| PUBLISHED_FACTOR * sd / (moments.n as f64).sqrt());
     Some(Estimate {
         mean: moments.mean,
-        interval: half_width.and_then(|half_width| Interval::around(moments.mean, half_width, 0.95)),
+        interval: half_width
+            .and_then(|half_width| Interval::around(moments.mean, half_width, 0.95)),
         sd,
         n: moments.n,
-        method: "normal interval as published: 1.96 standard errors, standard deviation of divisor n".to_owned(),
+        method:
+            "normal interval as published: 1.96 standard errors, standard deviation of divisor n"
+                .to_owned(),
     })
 }
 
@@ -116,8 +127,16 @@ pub fn wilson(successes: u64, trials: u64, level: f64) -> Option<Estimate> {
     let centre = (share + z * z / (2.0 * n)) / denominator;
     let half_width = z * (share * (1.0 - share) / n + z * z / (4.0 * n * n)).sqrt() / denominator;
     // With no or only successes an end is exactly 0 or 1; rounding must not move it past that.
-    let lo = if successes == 0 { 0.0 } else { (centre - half_width).max(0.0) };
-    let hi = if successes == trials { 1.0 } else { (centre + half_width).min(1.0) };
+    let lo = if successes == 0 {
+        0.0
+    } else {
+        (centre - half_width).max(0.0)
+    };
+    let hi = if successes == trials {
+        1.0
+    } else {
+        (centre + half_width).min(1.0)
+    };
     Some(Estimate {
         mean: share,
         interval: Some(Interval { lo, hi, level }),

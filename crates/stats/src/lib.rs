@@ -22,7 +22,8 @@ pub use estimate::{Estimate, Interval, mean_normal, mean_t, wilson};
 pub use multiple::benjamini_hochberg;
 pub use permutation::{Alternative, PermutationRule, PermutationTest, mean_difference, sign_flip};
 pub use power::{
-    PowerRule, minimum_detectable_effect, noncentral_t_cdf, noncentral_t_sf, required_n, t_test_power,
+    PowerRule, minimum_detectable_effect, noncentral_t_cdf, noncentral_t_sf, required_n,
+    t_test_power,
 };
 pub use t_test::{TTest, paired_t, welch_t};
 pub use verdict::{Outcome, Rule, Verdict, VerdictError, decide};

@@ -35,7 +35,11 @@ pub struct PermutationRule {
 impl Default for PermutationRule {
     /// Two-sided, enumerated up to 2²⁰ relabellings, else 99,999 draws.
     fn default() -> Self {
-        Self { alternative: Alternative::TwoSided, most_exact: 1 << 20, draws: 99_999 }
+        Self {
+            alternative: Alternative::TwoSided,
+            most_exact: 1 << 20,
+            draws: 99_999,
+        }
     }
 }
 
@@ -73,14 +77,19 @@ pub fn sign_flip(
 ) -> Option<PermutationTest> {
     let statistic = mean(differences)?;
     let n = differences.len();
-    let scale = differences.iter().fold(0.0_f64, |scale, value| scale.max(value.abs()));
+    let scale = differences
+        .iter()
+        .fold(0.0_f64, |scale, value| scale.max(value.abs()));
     let mut counter = Counter::new(statistic, scale, rule);
     let patterns = u32::try_from(n).ok().and_then(|n| 1_u64.checked_shl(n));
     let signed = |value: f64, minus: bool| if minus { -value } else { value };
     match patterns.filter(|&patterns| patterns <= rule.most_exact) {
         Some(patterns) => {
             for pattern in 0..patterns {
-                let flipped = differences.iter().enumerate().map(|(i, &d)| signed(d, pattern >> i & 1 == 1));
+                let flipped = differences
+                    .iter()
+                    .enumerate()
+                    .map(|(i, &d)| signed(d, pattern >> i & 1 == 1));
                 counter.count(flipped.map(|value| value / n as f64).sum());
             }
             counter.exact("sign-flip permutation test of the mean, exact")
@@ -112,7 +121,9 @@ pub fn mean_difference(
     // A common shift changes no difference of means; without it large values would hide ties.
     let centre = mean(&pool)?;
     pool.iter_mut().for_each(|value| *value -= centre);
-    let scale = pool.iter().fold(0.0_f64, |scale, value| scale.max(value.abs()));
+    let scale = pool
+        .iter()
+        .fold(0.0_f64, |scale, value| scale.max(value.abs()));
     let mut counter = Counter::new(statistic, scale, rule);
     let (k, rest) = (values.len(), others.len());
     let difference = |first: f64, second: f64| first / k as f64 - second / rest as f64;
@@ -121,7 +132,11 @@ pub fn mean_difference(
             let mut chosen: Vec<bool> = (0..pool.len()).map(|at| at >= rest).collect();
             loop {
                 let side = |first: bool| -> f64 {
-                    pool.iter().zip(&chosen).filter(|&(_, &chosen)| chosen == first).map(|(value, _)| value).sum()
+                    pool.iter()
+                        .zip(&chosen)
+                        .filter(|&(_, &chosen)| chosen == first)
+                        .map(|(value, _)| value)
+                        .sum()
                 };
                 counter.count(difference(side(true), side(false)));
                 if !next_choice(&mut chosen) {
@@ -146,12 +161,16 @@ pub fn mean_difference(
 /// Returns the number of ways to choose `k` of `n`; `None` if it passes 64 bits.
 fn choices(n: usize, k: usize) -> Option<u64> {
     let k = k.min(n - k) as u64;
-    (0..k).try_fold(1_u64, |ways, i| Some(ways.checked_mul(n as u64 - i)? / (i + 1)))
+    (0..k).try_fold(1_u64, |ways, i| {
+        Some(ways.checked_mul(n as u64 - i)? / (i + 1))
+    })
 }
 
 /// Moves on to the next arrangement in lexicographic order; `false` after the last.
 fn next_choice(chosen: &mut [bool]) -> bool {
-    let Some(rise) = chosen.windows(2).rposition(|pair| !pair[0] && pair[1]) else { return false };
+    let Some(rise) = chosen.windows(2).rposition(|pair| !pair[0] && pair[1]) else {
+        return false;
+    };
     chosen.swap(rise, rise + 1);
     chosen[rise + 2..].reverse();
     true
@@ -174,7 +193,13 @@ impl Counter {
             Alternative::Greater => statistic - tie,
             Alternative::Less => statistic + tie,
         };
-        Self { statistic, threshold, alternative: rule.alternative, extreme: 0, all: 0 }
+        Self {
+            statistic,
+            threshold,
+            alternative: rule.alternative,
+            extreme: 0,
+            all: 0,
+        }
     }
 
     fn count(&mut self, statistic: f64) {

@@ -51,7 +51,9 @@ fn mean_over_scale(df: f64, delta: f64, value: impl Fn(f64) -> f64) -> Option<f6
     }
     let log_weight = |u: f64| df * (u - 0.5 * (2.0 * u).exp_m1());
     // The weight is as narrow as 1 / √(2 df), the step of Φ as narrow as 1 / delta; 0.1 is what e^{2u} itself allows.
-    let step = 0.1_f64.min(0.25 / (2.0 * df).sqrt()).min(0.25 / (1.0 + delta.abs()));
+    let step = 0.1_f64
+        .min(0.25 / (2.0 * df).sqrt())
+        .min(0.25 / (1.0 + delta.abs()));
     let (mut total, mut weights) = (value(1.0), 1.0);
     for direction in [-1.0, 1.0] {
         for node in 1_u64.. {
@@ -109,8 +111,10 @@ pub fn minimum_detectable_effect(n: usize, sd: f64, rule: &PowerRule) -> Option<
     let critical = t_upper_quantile(0.5 * rule.alpha, (n - 1) as f64);
     // The noncentrality is searched, not the effect: it is of the order of the critical value for any n.
     let root = (n as f64).sqrt();
-    let reached = |delta: f64| power_at(delta / root, n, critical).is_some_and(|power| power >= rule.power);
-    let high = double_until(1.0, |delta| delta > MOST_DELTA || reached(delta)).filter(|&delta| reached(delta))?;
+    let reached =
+        |delta: f64| power_at(delta / root, n, critical).is_some_and(|power| power >= rule.power);
+    let high = double_until(1.0, |delta| delta > MOST_DELTA || reached(delta))
+        .filter(|&delta| reached(delta))?;
     let effect = bisect(0.0, high, reached) / root * sd;
     effect.is_finite().then_some(effect)
 }
@@ -127,7 +131,9 @@ pub fn required_n(effect: f64, sd: f64, rule: &PowerRule) -> Option<usize> {
     if !has_sizes || !rule.is_valid() {
         return None;
     }
-    let reached = |n: usize| t_test_power(standardised, n, rule.alpha).is_some_and(|power| power >= rule.power);
+    let reached = |n: usize| {
+        t_test_power(standardised, n, rule.alpha).is_some_and(|power| power >= rule.power)
+    };
     let (mut low, mut high) = (1, 2);
     while !reached(high) {
         low = high;
@@ -138,7 +144,11 @@ pub fn required_n(effect: f64, sd: f64, rule: &PowerRule) -> Option<usize> {
     }
     while high - low > 1 {
         let middle = low + (high - low) / 2;
-        if reached(middle) { high = middle } else { low = middle }
+        if reached(middle) {
+            high = middle
+        } else {
+            low = middle
+        }
     }
     Some(high)
 }

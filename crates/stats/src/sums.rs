@@ -10,7 +10,11 @@ fn sum(mut values: Vec<f64>) -> f64 {
     let mut lost = 0.0;
     for value in values {
         let next: f64 = total + value;
-        lost += if total.abs() >= value.abs() { (total - next) + value } else { (value - next) + total };
+        lost += if total.abs() >= value.abs() {
+            (total - next) + value
+        } else {
+            (value - next) + total
+        };
         total = next;
     }
     total + lost
@@ -36,10 +40,17 @@ impl Moments {
         let n = values.len();
         // Equal values have exactly no spread; the rounding of their mean must not invent one.
         if values.iter().all(|&value| value == values[0]) {
-            return Some(Self { n, mean: values[0], squares: 0.0 });
+            return Some(Self {
+                n,
+                mean: values[0],
+                squares: 0.0,
+            });
         }
         let mean = sum(values.to_vec()) / n as f64;
-        let squares = sum(values.iter().map(|value| (value - mean) * (value - mean)).collect());
+        let squares = sum(values
+            .iter()
+            .map(|value| (value - mean) * (value - mean))
+            .collect());
         (mean.is_finite() && squares.is_finite()).then_some(Self { n, mean, squares })
     }
 
@@ -74,8 +85,14 @@ mod tests {
         let mut reversed = values;
         reversed.reverse();
         let (one, other) = (Moments::of(&values), Moments::of(&reversed));
-        assert_eq!(one.map(|m| m.mean.to_bits()), other.map(|m| m.mean.to_bits()));
-        assert_eq!(one.map(|m| m.squares.to_bits()), other.map(|m| m.squares.to_bits()));
+        assert_eq!(
+            one.map(|m| m.mean.to_bits()),
+            other.map(|m| m.mean.to_bits())
+        );
+        assert_eq!(
+            one.map(|m| m.squares.to_bits()),
+            other.map(|m| m.squares.to_bits())
+        );
     }
 
     #[test]

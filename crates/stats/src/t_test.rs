@@ -50,12 +50,21 @@ pub fn paired_t(values: &[f64], others: &[f64], level: f64) -> Option<TTest> {
 /// neither sample varies.
 pub fn welch_t(values: &[f64], others: &[f64], level: f64) -> Option<TTest> {
     let (first, second) = (Moments::of(values)?, Moments::of(others)?);
-    let (a, b) = (first.variance()? / first.n as f64, second.variance()? / second.n as f64);
+    let (a, b) = (
+        first.variance()? / first.n as f64,
+        second.variance()? / second.n as f64,
+    );
     let total = a + b;
     // Shares of the variance, not its squares: those would underflow for small values.
     let (a, b) = (a / total, b / total);
     let df = 1.0 / (a * a / (first.n - 1) as f64 + b * b / (second.n - 1) as f64);
-    test(first.mean - second.mean, total.sqrt(), df, level, "Welch t test")
+    test(
+        first.mean - second.mean,
+        total.sqrt(),
+        df,
+        level,
+        "Welch t test",
+    )
 }
 
 fn test(difference: f64, standard_error: f64, df: f64, level: f64, method: &str) -> Option<TTest> {

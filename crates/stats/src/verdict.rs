@@ -79,7 +79,9 @@ pub struct Verdict {
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 pub enum VerdictError {
     /// Treatment and control cannot be paired.
-    #[error("treatment has {treatment} values and control {control}; they are paired by training seed")]
+    #[error(
+        "treatment has {treatment} values and control {control}; they are paired by training seed"
+    )]
     UnequalLengths {
         /// Values of the treatment.
         treatment: usize,
@@ -131,8 +133,16 @@ pub enum VerdictError {
 pub fn decide(treatment: &[f64], control: &[f64], rule: &Rule) -> Result<Verdict, VerdictError> {
     check(treatment, control, rule)?;
     let differences = differences(treatment, control);
-    if let Some((index, &value)) = differences.iter().enumerate().find(|(_, value)| !value.is_finite()) {
-        return Err(VerdictError::NotFinite { arm: "difference", index, value });
+    if let Some((index, &value)) = differences
+        .iter()
+        .enumerate()
+        .find(|(_, value)| !value.is_finite())
+    {
+        return Err(VerdictError::NotFinite {
+            arm: "difference",
+            index,
+            value,
+        });
     }
     let mut verdict = Verdict {
         outcome: Outcome::Inconclusive,
@@ -163,10 +173,15 @@ pub fn decide(treatment: &[f64], control: &[f64], rule: &Rule) -> Result<Verdict
         None => decide_equal(mean, differences.len(), rule.delta),
         Some(sd) => {
             let alpha = 1.0 - rule.level;
-            let power = PowerRule { alpha, power: STATED_POWER };
-            let equivalence = tost(&differences, rule.delta, alpha).ok_or(VerdictError::Overflow)?;
+            let power = PowerRule {
+                alpha,
+                power: STATED_POWER,
+            };
+            let equivalence =
+                tost(&differences, rule.delta, alpha).ok_or(VerdictError::Overflow)?;
             verdict.equivalence_p = Some(equivalence.p);
-            verdict.minimum_detectable_effect = minimum_detectable_effect(differences.len(), sd, &power);
+            verdict.minimum_detectable_effect =
+                minimum_detectable_effect(differences.len(), sd, &power);
             verdict.required_n = required_n(rule.delta, sd, &power);
             let equivalent = equivalence.equivalent.then_some(&equivalence.interval);
             decide_varying(&interval, equivalent, &verdict)
@@ -185,10 +200,17 @@ fn check(treatment: &[f64], control: &[f64], rule: &Rule) -> Result<(), VerdictE
         return Err(VerdictError::Delta { delta: rule.delta });
     }
     if treatment.len() != control.len() {
-        return Err(VerdictError::UnequalLengths { treatment: treatment.len(), control: control.len() });
+        return Err(VerdictError::UnequalLengths {
+            treatment: treatment.len(),
+            control: control.len(),
+        });
     }
     for (arm, values) in [("treatment", treatment), ("control", control)] {
-        if let Some((index, &value)) = values.iter().enumerate().find(|(_, value)| !value.is_finite()) {
+        if let Some((index, &value)) = values
+            .iter()
+            .enumerate()
+            .find(|(_, value)| !value.is_finite())
+        {
             return Err(VerdictError::NotFinite { arm, index, value });
         }
     }
@@ -198,9 +220,15 @@ fn check(treatment: &[f64], control: &[f64], rule: &Rule) -> Result<(), VerdictE
 /// Returns treatment minus control; differences that are equal but for the rounding of the subtraction become equal.
 fn differences(treatment: &[f64], control: &[f64]) -> Vec<f64> {
     let differences: Vec<f64> = treatment.iter().zip(control).map(|(a, b)| a - b).collect();
-    let size = treatment.iter().chain(control).fold(0.0_f64, |size, value| size.max(value.abs()));
+    let size = treatment
+        .iter()
+        .chain(control)
+        .fold(0.0_f64, |size, value| size.max(value.abs()));
     let lo = differences.iter().copied().fold(f64::INFINITY, f64::min);
-    let hi = differences.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+    let hi = differences
+        .iter()
+        .copied()
+        .fold(f64::NEG_INFINITY, f64::max);
     // 0.3 - 0.1 and 0.4 - 0.2 differ in the last bit: a standard deviation of 1e-17 would be read as a measurement.
     if lo < hi && hi - lo <= ROUNDING_STEPS * f64::EPSILON * size {
         let common = if lo <= 0.0 && hi >= 0.0 { 0.0 } else { lo };
@@ -210,7 +238,11 @@ fn differences(treatment: &[f64], control: &[f64]) -> Vec<f64> {
 }
 
 /// Decides where the differences vary; `equivalent` is the interval inside the margin, if it lies there.
-fn decide_varying(interval: &Interval, equivalent: Option<&Interval>, verdict: &Verdict) -> (Outcome, String) {
+fn decide_varying(
+    interval: &Interval,
+    equivalent: Option<&Interval>,
+    verdict: &Verdict,
+) -> (Outcome, String) {
     let level = percent(interval.level);
     let ends = format!("[{}, {}]", short(interval.lo), short(interval.hi));
     let delta = verdict.delta;
@@ -223,7 +255,9 @@ fn decide_varying(interval: &Interval, equivalent: Option<&Interval>, verdict: &
         );
         if !interval.contains(0.0) {
             let side = if interval.lo > 0.0 { "above" } else { "below" };
-            reason += &format!(" The {level} interval, {ends}, lies wholly {side} 0: a difference too small to count.");
+            reason += &format!(
+                " The {level} interval, {ends}, lies wholly {side} 0: a difference too small to count."
+            );
         }
         return (Outcome::NoTransfer, reason);
     }
@@ -245,7 +279,10 @@ fn decide_varying(interval: &Interval, equivalent: Option<&Interval>, verdict: &
          (-{delta}, {delta})."
     );
     if let Some(effect) = verdict.minimum_detectable_effect {
-        reason += &format!(" As many seeds find a mean difference of {} with 80 % power;", short(effect));
+        reason += &format!(
+            " As many seeds find a mean difference of {} with 80 % power;",
+            short(effect)
+        );
         reason += &match verdict.required_n {
             Some(n) => format!(" finding {delta} takes {n}."),
             None => format!(" finding {delta} takes more than a million."),
@@ -257,7 +294,9 @@ fn decide_varying(interval: &Interval, equivalent: Option<&Interval>, verdict: &
 /// Decides where all `n` differences are `value`.
 fn decide_equal(value: f64, n: usize, delta: f64) -> (Outcome, String) {
     if value == 0.0 {
-        let reason = format!("Treatment and control are equal in each of {n} seeds; the interval has no width.");
+        let reason = format!(
+            "Treatment and control are equal in each of {n} seeds; the interval has no width."
+        );
         return (Outcome::NoTransfer, reason);
     }
     let (outcome, comparison) = if value.abs() < delta {
@@ -265,7 +304,10 @@ fn decide_equal(value: f64, n: usize, delta: f64) -> (Outcome, String) {
     } else if value > 0.0 {
         (Outcome::Transfer, format!("it is not smaller than {delta}"))
     } else {
-        (Outcome::Inconclusive, "it is below 0: the student moved away from the trait".to_owned())
+        (
+            Outcome::Inconclusive,
+            "it is below 0: the student moved away from the trait".to_owned(),
+        )
     };
     let reason = format!(
         "The interval has no width because all {n} differences are equal; their value, {}, decides: {comparison}.",

@@ -332,3 +332,36 @@ fn names_become_durable_only_after_their_contents() {
     }
     assert!(n_renames > 12, "{n_renames}");
 }
+
+/// Takes its time between looking whether a step is recorded and recording it.
+struct Dawdler;
+
+impl Watcher for Dawdler {
+    fn permit(&self, operation: Operation, path: &Path) -> Permit {
+        if operation == Operation::Rename && path.extension().is_some_and(|name| name == "json") {
+            std::thread::sleep(std::time::Duration::from_millis(200));
+        }
+        Permit::Granted
+    }
+}
+
+#[test]
+fn two_writers_cannot_both_record_a_step() {
+    let folder = quick_folder();
+    let commit = |text: &str| {
+        let disk = Disk::watched(Arc::new(Dawdler), Owner::this());
+        let store = Store::open_on(disk, folder.path().to_owned()).expect("the store opens");
+        let outputs = BTreeMap::from([("text".to_owned(), text.as_bytes().to_vec())]);
+        store.commit_step(&step(0), &outputs).is_ok()
+    };
+    Store::open(folder.path()).expect("an empty folder becomes a store");
+    let n_recorded = std::thread::scope(|scope| {
+        let writers = ["one", "two"].map(|text| scope.spawn(move || commit(text)));
+        writers
+            .map(|writer| writer.join().expect("no panic"))
+            .into_iter()
+            .filter(|ok| *ok)
+            .count()
+    });
+    assert_eq!(n_recorded, 1);
+}

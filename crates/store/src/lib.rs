@@ -13,8 +13,8 @@
 //!        commit.lock                 held for the moment in which a step is recorded  store
 //! ```
 //!
-//! Three promises. A file is there whole or not at all ([`disk`]). Every byte that is read back was checked against a
-//! digest ([`document`]). Interrupting a command at any moment and repeating it gives the same bytes, times aside,
+//! Three promises. A file is there whole or not at all (`disk`). Every byte that is read back was checked against a
+//! digest (`document`). Interrupting a command at any moment and repeating it gives the same bytes, times aside,
 //! as not interrupting it (`crash_tests`).
 
 mod disk;

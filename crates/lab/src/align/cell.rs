@@ -49,7 +49,12 @@ pub fn plan(settings: &AlignSettings, bench: &Bench<'_>) -> Result<Plan, LabErro
             plan.total.unplanned += 1;
             continue;
         };
-        let own = identity(settings, &cell, train.features(), output(&teacher, "weights")?);
+        let own = identity(
+            settings,
+            &cell,
+            train.features(),
+            output(&teacher, "weights")?,
+        );
         if bench.store.lookup_step(&own)?.is_some() {
             plan.total.reused += 2;
         } else {
@@ -70,16 +75,22 @@ pub fn run(
     threads: usize,
     bench: &Bench<'_>,
 ) -> Result<AlignResult, LabError> {
-    settings.check(bench.data.get(&settings.base.data.digest)?.train().len())?;
-    let partners = settings.base.partners();
-    let cells = cells(&settings.base, &partners);
-    let traces = pool::run(
-        cells.len(),
-        threads,
-        settings.base.precision,
-        |trainer, at| run_cell(settings, &cells[at], trainer, bench),
-    )?;
+    let traces = traces(settings, threads, bench)?;
     AlignResult::read(settings, rule, &traces)
+}
+
+/// Returns what was read from every model, in their order.
+pub(super) fn traces(
+    settings: &AlignSettings,
+    threads: usize,
+    bench: &Bench<'_>,
+) -> Result<Vec<Traces>, LabError> {
+    settings.check(bench.data.get(&settings.base.data.digest)?.train().len())?;
+    let cells = cells(&settings.base, &settings.base.partners());
+    let precision = settings.base.precision;
+    pool::run(cells.len(), threads, precision, |trainer, at| {
+        run_cell(settings, &cells[at], trainer, bench)
+    })
 }
 
 /// Everything the traces depend on.
@@ -124,7 +135,10 @@ fn run_cell(
     let own = identity(settings, cell, features, teacher);
     let record = bench.step(own, KIND, || {
         let traces = compute(settings, cell, trainer, bench, features, teacher)?;
-        Ok(BTreeMap::from([("traces".to_owned(), json_bytes(&traces)?)]))
+        Ok(BTreeMap::from([(
+            "traces".to_owned(),
+            json_bytes(&traces)?,
+        )]))
     })?;
     bench.read(&record, "traces")
 }
@@ -164,5 +178,11 @@ fn compute(
         test: data.test(),
         every: settings.every,
     };
-    Ok(trace::trace(trainer, bench.control, &lesson, &setup, (base.seed, model))?)
+    Ok(trace::trace(
+        trainer,
+        bench.control,
+        &lesson,
+        &setup,
+        (base.seed, model),
+    )?)
 }

@@ -62,14 +62,20 @@ mod tests {
     #[test]
     fn products_by_hand() {
         let products = Products::of(&[3.0, 4.0], &[1.0, 0.0]);
-        assert_eq!((products.inner, products.first, products.second), (3.0, 25.0, 1.0));
+        assert_eq!(
+            (products.inner, products.first, products.second),
+            (3.0, 25.0, 1.0)
+        );
         assert_eq!(products.cosine(), Some(0.6));
     }
 
     #[test]
     fn a_zero_or_infinite_vector_has_no_cosine() {
         assert_eq!(Products::of(&[0.0, 0.0], &[1.0, 0.0]).cosine(), None);
-        assert_eq!(Products::of(&[f32::INFINITY, 0.0], &[1.0, 0.0]).cosine(), None);
+        assert_eq!(
+            Products::of(&[f32::INFINITY, 0.0], &[1.0, 0.0]).cosine(),
+            None
+        );
         assert_eq!(Products::of(&[f32::NAN, 0.0], &[1.0, 0.0]).cosine(), None);
     }
 
@@ -81,7 +87,11 @@ mod tests {
             ([0.0, 0.0], [3.0, 4.0], None),
         ] {
             let mut gradient = [3.0, 4.0];
-            assert_eq!(remove_positive(&mut gradient, &direction), removed, "{direction:?}");
+            assert_eq!(
+                remove_positive(&mut gradient, &direction),
+                removed,
+                "{direction:?}"
+            );
             assert_eq!(gradient, expected, "{direction:?}");
         }
     }

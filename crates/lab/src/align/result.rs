@@ -68,6 +68,18 @@ pub enum Conclusion {
     Inconclusive,
 }
 
+impl Conclusion {
+    /// Returns the answer from the outcomes with the gradient as it is and without alignment.
+    fn of(as_is: Outcome, without: Outcome) -> Self {
+        match (as_is, without) {
+            (Outcome::NoTransfer, _) => Self::NothingToStop,
+            (_, Outcome::Transfer) => Self::Persists,
+            (Outcome::Transfer, Outcome::NoTransfer) => Self::Stops,
+            (Outcome::Inconclusive, _) | (_, Outcome::Inconclusive) => Self::Inconclusive,
+        }
+    }
+}
+
 impl fmt::Display for Conclusion {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
@@ -137,13 +149,9 @@ impl AlignResult {
         let prevented_share = prevented
             .as_ref()
             .filter(|_| acquired)
-            .map(|prevented| prevented.mean / acquisition.effect.mean);
-        let conclusion = match verdict.outcome {
-            _ if acquisition.outcome == Outcome::NoTransfer => Conclusion::NothingToStop,
-            Outcome::Transfer => Conclusion::Persists,
-            Outcome::NoTransfer if acquired => Conclusion::Stops,
-            Outcome::NoTransfer | Outcome::Inconclusive => Conclusion::Inconclusive,
-        };
+            .zip(lost(Arm::Cross))
+            .map(|(prevented, acquired)| prevented.mean / acquired.mean);
+        let conclusion = Conclusion::of(acquisition.outcome, verdict.outcome);
         let mut result = Self {
             settings: settings.clone(),
             accuracy_rows: ACCURACY_ROWS,
@@ -207,21 +215,36 @@ impl AlignResult {
                 "Whether removing alignment stops acquisition remains open with these models.".to_owned()
             }
         });
+        let update = of(Arm::Projected).mean_update_cosine.as_ref();
+        let interval = update.and_then(|update| update.interval);
         sentences.push(format!(
-            "With the projection the steps the optimiser took still had a mean cosine of {} with a step down the trait \
-             gradient.",
-            number(of(Arm::Projected).mean_update_cosine.as_ref())
+            "With alignment removed from the gradient, the steps the optimiser took had a mean cosine of {} with a step \
+             down the trait gradient{}.",
+            number(update),
+            match interval {
+                Some(interval) if interval.lo > 0.0 => ": alignment was reduced, not removed",
+                Some(interval) if interval.hi < 0.0 => ": they went against the trait, which is more than removing alignment",
+                _ => "",
+            }
         ));
         sentences
     }
 }
 
 fn read_arm(arm: Arm, level: f64, models: &[Traces]) -> ArmResult {
-    let traces: Vec<&Trace> = models.iter().filter_map(|model| model.arms.get(&arm)).collect();
+    let traces: Vec<&Trace> = models
+        .iter()
+        .filter_map(|model| model.arms.get(&arm))
+        .collect();
     let recorded: &[u32] = models.first().map_or(&[], |model| &model.recorded);
     let last = models.first().map(|model| model.steps);
     let series = |of: fn(&Trace) -> &[Option<f64>]| -> Vec<Point> {
-        let at = |at: usize| traces.iter().filter_map(|trace| of(trace)[at]).collect::<Vec<f64>>();
+        let at = |at: usize| {
+            traces
+                .iter()
+                .filter_map(|trace| of(trace)[at])
+                .collect::<Vec<f64>>()
+        };
         let points = recorded.iter().enumerate();
         points
             .map(|(index, &step)| Point {
@@ -231,14 +254,23 @@ fn read_arm(arm: Arm, level: f64, models: &[Traces]) -> ArmResult {
             .collect()
     };
     let mean = |of: fn(&Trace) -> &[Option<f64>]| {
-        let means: Vec<f64> = traces.iter().filter_map(|trace| average(of(trace))).collect();
+        let means: Vec<f64> = traces
+            .iter()
+            .filter_map(|trace| average(of(trace)))
+            .collect();
         mean_t(&means, level)
     };
     let column = |of: fn(&Trace) -> &[f64], at: usize| {
-        let values: Vec<f64> = traces.iter().filter_map(|trace| of(trace).get(at).copied()).collect();
+        let values: Vec<f64> = traces
+            .iter()
+            .filter_map(|trace| of(trace).get(at).copied())
+            .collect();
         mean_t(&values, level)
     };
-    let per_model: Vec<f64> = traces.iter().filter_map(|trace| trace.curve.last()).collect();
+    let per_model: Vec<f64> = traces
+        .iter()
+        .filter_map(|trace| trace.curve.last())
+        .collect();
     let epochs = traces.first().map_or(0, |trace| trace.curve.accuracy.len());
     ArmResult {
         arm,
@@ -288,15 +320,22 @@ fn left_out(settings: &AlignSettings, arms: &[ArmResult]) -> Vec<String> {
             settings.probe
         ),
     ];
+    notes.push(
+        "Only the positive component is removed; where a batch's gradient points against the trait it is left so, which \
+         makes the mean over batches slightly negative."
+            .to_owned(),
+    );
     let remembers = match settings.base.student.optimiser {
         Optimiser::Adam { .. } => Some("Adam, which rescales it and adds earlier gradients"),
-        Optimiser::Sgd { momentum, .. } if momentum != 0.0 => Some("SGD, whose momentum adds earlier gradients"),
+        Optimiser::Sgd { momentum, .. } if momentum != 0.0 => {
+            Some("SGD, whose momentum adds earlier gradients")
+        }
         Optimiser::Sgd { .. } => None,
     };
     notes.extend(remembers.map(|optimiser| {
         format!(
-            "The gradient is projected before {optimiser}: the steps taken may still follow the trait gradient. With \
-             plain SGD the projection is that of the step itself."
+            "The gradient is projected before {optimiser}: the steps taken may still follow the trait gradient, or \
+             go against it. With plain SGD the projection is that of the step itself."
         )
     }));
     for arm in arms.iter().filter(|arm| arm.diverged > 0) {
@@ -330,5 +369,37 @@ fn write_estimate(estimate: Option<&Estimate>, value: impl Fn(f64) -> String) ->
             value(interval.hi)
         ),
         None => value(estimate.mean),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nothing_is_concluded_from_an_open_outcome_or_stopped_where_nothing_was_acquired() {
+        use Outcome::{Inconclusive, NoTransfer, Transfer};
+        for (as_is, without, expected) in [
+            (Transfer, NoTransfer, Conclusion::Stops),
+            (Transfer, Transfer, Conclusion::Persists),
+            (Transfer, Inconclusive, Conclusion::Inconclusive),
+            (NoTransfer, NoTransfer, Conclusion::NothingToStop),
+            (NoTransfer, Inconclusive, Conclusion::NothingToStop),
+            (Inconclusive, NoTransfer, Conclusion::Inconclusive),
+            (Inconclusive, Inconclusive, Conclusion::Inconclusive),
+        ] {
+            assert_eq!(
+                Conclusion::of(as_is, without),
+                expected,
+                "{as_is:?} {without:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn an_average_leaves_undefined_values_out() {
+        assert_eq!(average(&[Some(1.0), None, Some(2.0)]), Some(1.5));
+        assert_eq!(average(&[None]), None);
+        assert_eq!(average(&[]), None);
     }
 }

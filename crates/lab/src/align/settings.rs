@@ -54,7 +54,10 @@ impl AlignSettings {
             );
         }
         if base.student.epochs == 0 {
-            return fail("epochs", "is 0, but alignment is read during training".to_owned());
+            return fail(
+                "epochs",
+                "is 0, but alignment is read during training".to_owned(),
+            );
         }
         if self.every == 0 {
             return fail("every", "is 0; it must be 1 or more".to_owned());
@@ -62,7 +65,10 @@ impl AlignSettings {
         if !(1..=images).contains(&(self.probe as usize)) {
             return fail(
                 "probe",
-                format!("is {}; 1 to {images} training images are possible", self.probe),
+                format!(
+                    "is {}; 1 to {images} training images are possible",
+                    self.probe
+                ),
             );
         }
         if base.precision != Precision::F32 {
@@ -74,7 +80,8 @@ impl AlignSettings {
         if base.cross != CrossRule::Derangement {
             return fail(
                 "cross",
-                "is a plain permutation, in which a model may meet itself: use derangement".to_owned(),
+                "is a plain permutation, in which a model may meet itself: use derangement"
+                    .to_owned(),
             );
         }
         if base.cloning.is_some() {
@@ -87,7 +94,8 @@ impl AlignSettings {
         if base.student_body.is_some() {
             return fail(
                 "student-hidden",
-                "differs from the teacher's, so no student shares its initialisation: leave it out".to_owned(),
+                "differs from the teacher's, so no student shares its initialisation: leave it out"
+                    .to_owned(),
             );
         }
         Ok(())

@@ -21,17 +21,7 @@ const EVALUATION_BATCH: usize = 1000;
 
 /// One way of training a student.
 #[derive(
-    Debug,
-    Clone,
-    Copy,
-    PartialEq,
-    Eq,
-    PartialOrd,
-    Ord,
-    Hash,
-    Serialize,
-    Deserialize,
-    JsonSchema,
+    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema,
 )]
 #[serde(rename_all = "kebab-case")]
 pub enum Arm {
@@ -47,7 +37,12 @@ pub enum Arm {
 
 impl Arm {
     /// All four, in the order of tables.
-    pub const ALL: [Self; 4] = [Self::AsIs, Self::Projected, Self::ProjectedOther, Self::Cross];
+    pub const ALL: [Self; 4] = [
+        Self::AsIs,
+        Self::Projected,
+        Self::ProjectedOther,
+        Self::Cross,
+    ];
 
     /// Returns the name people read.
     pub fn label(self) -> &'static str {
@@ -213,7 +208,11 @@ impl<'a> Group<'a> {
         Self {
             setup,
             trait_loss: Loss::new(LossKind::CrossEntropy, 0..CLASSES),
-            probe_labels: setup.probe.iter().map(|&row| labels[row as usize]).collect(),
+            probe_labels: setup
+                .probe
+                .iter()
+                .map(|&row| labels[row as usize])
+                .collect(),
             models: models.collect(),
             gradients: zeros(),
             traits: zeros(),
@@ -300,7 +299,10 @@ impl<'a> Group<'a> {
         for (at, (trace, share)) in self.traces.iter_mut().zip(shares).enumerate() {
             trace.curve.accuracy.push(share);
             let loss = losses.map(|losses| losses[at]);
-            trace.curve.loss.extend(loss.map(|loss| loss.is_finite().then_some(loss)));
+            trace
+                .curve
+                .loss
+                .extend(loss.map(|loss| loss.is_finite().then_some(loss)));
         }
     }
 }

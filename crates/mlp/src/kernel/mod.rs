@@ -12,6 +12,7 @@ pub(crate) mod elementwise;
 pub(crate) mod gemm;
 pub(crate) mod isa;
 pub(crate) mod pack;
+pub(crate) mod peak;
 pub(crate) mod step;
 #[cfg(target_arch = "x86_64")]
 pub(crate) mod x86;

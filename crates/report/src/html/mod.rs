@@ -172,7 +172,7 @@ fn table_region(table: &Table, caption_id: &str, class: &str) -> String {
     }
     format!(
         "<div class=\"{class}\" role=\"region\" tabindex=\"0\" aria-labelledby=\"{caption_id}\">\n<table>\n\
-         <caption id=\"{caption_id}\">{}</caption>\n<thead><tr>{head}</tr></thead>\n<tbody>\n{rows}</tbody>\n</table>\n\
+         <caption><span id=\"{caption_id}\">{}</span></caption>\n<thead><tr>{head}</tr></thead>\n<tbody>\n{rows}</tbody>\n</table>\n\
          </div>\n",
         escape(&table.caption)
     )
@@ -302,7 +302,8 @@ mod tests {
     fn every_id_is_unique_and_every_reference_has_its_target() {
         let html = report_html(&example::mnist_report()).expect("the sample is valid");
         let values = |attribute: &str| -> Vec<String> {
-            let parts = html.split(&format!(" {attribute}=\"")).skip(1);
+            let start = format!(" {attribute}=\"");
+            let parts = html.split(&start).skip(1);
             parts
                 .filter_map(|part| part.split('"').next())
                 .map(str::to_owned)

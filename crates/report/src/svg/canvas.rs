@@ -8,7 +8,6 @@ use std::fmt::Write as _;
 /// A drawing that grows element by element.
 pub(crate) struct Canvas {
     body: String,
-    prefix: String,
 }
 
 /// Which point of a text sits at its position.
@@ -59,11 +58,10 @@ impl Type {
 }
 
 impl Canvas {
-    /// Starts an empty drawing whose ids begin with `prefix`.
-    pub(crate) fn new(prefix: &str) -> Self {
+    /// Starts an empty drawing.
+    pub(crate) fn new() -> Self {
         Self {
             body: String::new(),
-            prefix: prefix.to_owned(),
         }
     }
 
@@ -161,11 +159,6 @@ impl Canvas {
         self.body
             .write_fmt(markup)
             .expect("writing to a string cannot fail");
-    }
-
-    /// Returns the prefix of this drawing's ids.
-    pub(crate) fn prefix(&self) -> &str {
-        &self.prefix
     }
 }
 

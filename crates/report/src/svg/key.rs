@@ -64,7 +64,7 @@ fn sample(canvas: &mut Canvas, mark: Mark, (x, y): (f64, f64)) {
             let size = (right - left, 10.0);
             canvas.rect((left, y - 5.0), size, "ut-f7", " fill-opacity=\"0.22\"");
         }
-        Mark::Diamond => marks::reference(canvas, (middle, y)),
+        Mark::Diamond => marks::reference(canvas, (middle, y), 6.0),
         Mark::Chance => chance_line(canvas, (left, y), (right, y)),
     }
 }

@@ -339,7 +339,8 @@ impl Lines<'_> {
                     marks::whisker(canvas, interval, at, (Along::Y, x), (&class, 4.0));
                 }
                 if let Some(reference) = point.reference {
-                    marks::reference(canvas, (x, frame.y.at(reference)));
+                    // Larger than a marker: where both coincide, the diamond frames it.
+                    marks::reference(canvas, (x, frame.y.at(reference)), 8.0);
                 }
             }
         }

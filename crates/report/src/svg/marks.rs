@@ -109,9 +109,8 @@ fn marker(index: usize, (x, y): (f64, f64), r: f64) -> String {
 }
 
 /// Draws a hollow diamond: a value from elsewhere to compare with.
-pub(crate) fn reference(canvas: &mut Canvas, (x, y): (f64, f64)) {
-    const R: f64 = 6.0;
-    let (left, right, top, bottom) = (px(x - R), px(x + R), px(y - R), px(y + R));
+pub(crate) fn reference(canvas: &mut Canvas, (x, y): (f64, f64), r: f64) {
+    let (left, right, top, bottom) = (px(x - r), px(x + r), px(y - r), px(y + r));
     let (x, y) = (px(x), px(y));
     let data = format!("M{x} {top}L{right} {y}L{x} {bottom}L{left} {y}z");
     canvas.fill(&data, "ut-bg", " fill-opacity=\"0.85\"");

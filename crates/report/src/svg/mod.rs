@@ -35,6 +35,9 @@ const TEXT: f64 = 13.0;
 /// Size of tick marks and keys, in CSS pixels.
 const SMALL: f64 = 12.0;
 
+/// How much wider bold text is.
+const BOLD: f64 = 1.12;
+
 /// Space on the left and right, in CSS pixels.
 const PAD: f64 = 4.0;
 
@@ -44,11 +47,11 @@ const PAD: f64 = 4.0;
 /// [`InvalidReport`] if the figure cannot be drawn.
 pub fn figure_svg(figure: &Figure, theme: Theme) -> Result<String, InvalidReport> {
     check_figure(figure)?;
-    let mut canvas = Canvas::new(&figure.id);
+    let mut canvas = Canvas::new();
     let margin = 16.0;
     let mut top = margin;
     let heading = Type::ink(16.0).bold();
-    for line in wrap(&figure.title, heading.size * 1.06, WIDE) {
+    for line in wrap(&figure.title, heading.size * BOLD, WIDE) {
         canvas.text(PAD, top + 14.0, &line, heading);
         top += 21.0;
     }
@@ -72,7 +75,7 @@ pub fn figure_svg(figure: &Figure, theme: Theme) -> Result<String, InvalidReport
 
 /// Draws a checked figure for the page, without title; its ids begin with `prefix`, colours come from the page.
 pub(crate) fn inline_svg(figure: &Figure, prefix: &str, class: &str, width: f64) -> String {
-    let mut canvas = Canvas::new(prefix);
+    let mut canvas = Canvas::new();
     let height = draw(&mut canvas, figure, width, 4.0);
     format!(
         "<svg class=\"{class}\" viewBox=\"0 0 {w} {h}\" width=\"{w}\" height=\"{h}\" role=\"img\" \

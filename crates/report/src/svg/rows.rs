@@ -6,7 +6,7 @@ use super::axis::{Extent, Scale, tick_decimals};
 use super::canvas::{Anchor, Canvas, Type, segment};
 use super::key::{self, Mark};
 use super::marks::{self, Along, Style, styles};
-use super::{BESIDE, PAD, SMALL, TEXT, interval_text, values, x_name};
+use super::{BESIDE, BOLD, PAD, SMALL, TEXT, interval_text, values, x_name};
 use crate::figure::{Bars, Figure, Interval, Role, Sweep};
 use crate::text::{decimals, number, width, wrap};
 
@@ -44,7 +44,6 @@ struct Columns {
     beside: bool,
     label_room: f64,
     plot: (f64, f64),
-    value_x: f64,
     width: f64,
     scale: Scale,
     extent: Extent,
@@ -134,7 +133,7 @@ impl Rows<'_> {
         let columns = self.columns(room);
         let plot_top = top + if self.chance.is_some() { 18.0 } else { 4.0 };
         let (places, plot_bottom) = self.places(&columns, plot_top);
-        self.draw_grid(canvas, &columns, plot_top, plot_bottom);
+        self.draw_grid(canvas, &columns, &places, (plot_top, plot_bottom));
         for (row, place) in self.rows.iter().zip(&places) {
             self.draw_row(canvas, &columns, row, place);
         }
@@ -157,7 +156,7 @@ impl Rows<'_> {
         let label_room = label_room.min(width_px * 0.34);
         let value = |row: &Row<'_>| {
             let (estimate, interval) = value_texts(row, decimals);
-            width(&estimate, TEXT) + width(&interval, SMALL) + 4.0
+            width(&estimate, TEXT * BOLD) + width(&interval, SMALL) + 4.0
         };
         let value_room = longest(&mut self.rows.iter().map(value));
         let plot = if beside {
@@ -174,7 +173,6 @@ impl Rows<'_> {
                 width_px - 2.0 * PAD
             },
             plot,
-            value_x: plot.1 + 14.0,
             width: width_px,
             scale,
             extent,
@@ -192,14 +190,19 @@ impl Rows<'_> {
         let mut y = top;
         let mut places = Vec::new();
         for row in &self.rows {
-            if row.heading.is_some() {
-                y += if places.is_empty() { 20.0 } else { 30.0 };
+            let heading = match &row.heading {
+                Some(heading) => wrap(heading, TEXT * BOLD, columns.width - 2.0 * PAD),
+                None => Vec::new(),
+            };
+            if !heading.is_empty() {
+                y += if places.is_empty() { 0.0 } else { 10.0 };
             }
-            let heading_y = y - 6.0;
+            let heading_y = y + 13.0;
+            y += heading.len() as f64 * 17.0 + if heading.is_empty() { 0.0 } else { 3.0 };
             let lines = wrap(row.label, TEXT, columns.label_room);
             let text_height = lines.len() as f64 * 16.0;
             let (estimate, interval) = value_texts(row, columns.decimals);
-            let value_room = width(&estimate, TEXT) + width(&interval, SMALL) + 4.0;
+            let value_room = width(&estimate, TEXT * BOLD) + width(&interval, SMALL) + 4.0;
             let label_width = width(&lines[lines.len() - 1], TEXT);
             let value_below = label_width + value_room + 12.0 > columns.width - 2.0 * PAD;
             let (label_y, bar_top, height) = if columns.beside {
@@ -219,6 +222,7 @@ impl Rows<'_> {
                 10.0
             };
             places.push(Place {
+                heading,
                 heading_y,
                 lines,
                 label_y,
@@ -231,28 +235,46 @@ impl Rows<'_> {
         (places, y)
     }
 
-    fn draw_grid(&self, canvas: &mut Canvas, columns: &Columns, top: f64, bottom: f64) {
-        let lines = columns.extent.ticks.iter().map(|&tick| {
-            let x = columns.scale.at(tick);
-            segment((x, top), (x, bottom))
-        });
-        canvas.stroke(&lines.collect::<String>(), "ut-grid", 1.0, "");
-        if let Some(chance) = self.chance {
-            let x = columns.scale.at(chance);
-            key::chance_line(canvas, (x, top - 4.0), (x, bottom));
-            let words = format!("chance {}", crate::text::short_number(chance));
-            let half = width(&words, SMALL) / 2.0;
-            let x = x.clamp(columns.plot.0 + half, columns.plot.1 - half);
-            let style = Type::muted(SMALL).anchored(Anchor::Middle);
-            canvas.text(x, top - 8.0, &words, style);
+    /// Draws grid and chance line, interrupted where text stands.
+    fn draw_grid(
+        &self,
+        canvas: &mut Canvas,
+        columns: &Columns,
+        places: &[Place],
+        (top, bottom): (f64, f64),
+    ) {
+        let bands = bands(places, columns.beside, bottom);
+        for &(from, to) in &bands {
+            let line = |&tick: &f64| {
+                let x = columns.scale.at(tick);
+                segment((x, from), (x, to))
+            };
+            let grid: String = columns.extent.ticks.iter().map(line).collect();
+            canvas.stroke(&grid, "ut-grid", 1.0, "");
         }
+        let Some(chance) = self.chance else { return };
+        let x = columns.scale.at(chance);
+        for (from, to) in bands {
+            key::chance_line(canvas, (x, from), (x, to));
+        }
+        let words = format!("chance {}", crate::text::short_number(chance));
+        let half = width(&words, SMALL) / 2.0;
+        let x = x.clamp(
+            columns.plot.0 + half,
+            (columns.plot.1 - half).max(columns.plot.0 + half),
+        );
+        canvas.text(
+            x,
+            top - 6.0,
+            &words,
+            Type::muted(SMALL).anchored(Anchor::Middle),
+        );
     }
 
     fn draw_row(&self, canvas: &mut Canvas, columns: &Columns, row: &Row<'_>, place: &Place) {
-        if let Some(heading) = &row.heading {
-            let room = columns.width - 2.0 * PAD;
-            let lines = wrap(heading, TEXT * 1.06, room);
-            canvas.text(PAD, place.heading_y, &lines[0], Type::ink(TEXT).bold());
+        for (index, line) in place.heading.iter().enumerate() {
+            let y = place.heading_y + 17.0 * index as f64;
+            canvas.text(PAD, y, line, Type::ink(TEXT).bold());
         }
         for (index, line) in place.lines.iter().enumerate() {
             canvas.text(
@@ -265,15 +287,11 @@ impl Rows<'_> {
         let middle = place.bar_top + place.bar_height / 2.0;
         self.draw_values(canvas, columns, row, place);
         let (estimate, interval) = value_texts(row, columns.decimals);
-        let (value_x, value_y, anchor) = if columns.beside {
-            (columns.value_x, middle + 4.5, Anchor::Start)
+        let (value_x, value_y) = if columns.beside {
+            (columns.width - PAD, middle + 4.5)
         } else {
             let n_lines = place.lines.len() as f64 - if place.value_below { 0.0 } else { 1.0 };
-            (
-                columns.width - PAD,
-                place.label_y + 16.0 * n_lines,
-                Anchor::End,
-            )
+            (columns.width - PAD, place.label_y + 16.0 * n_lines)
         };
         let strong = if row.estimate.is_some() {
             Type::ink(TEXT).bold()
@@ -285,7 +303,12 @@ impl Rows<'_> {
             (interval.as_str(), Type::muted(SMALL)),
         ];
         let n_runs = if interval.is_empty() { 1 } else { 2 };
-        canvas.runs(value_x, value_y, strong.anchored(anchor), &runs[..n_runs]);
+        canvas.runs(
+            value_x,
+            value_y,
+            strong.anchored(Anchor::End),
+            &runs[..n_runs],
+        );
     }
 
     fn draw_values(&self, canvas: &mut Canvas, columns: &Columns, row: &Row<'_>, place: &Place) {
@@ -322,7 +345,12 @@ impl Rows<'_> {
             (colour, 3.6, 0.75),
         );
         if let Some(reference) = row.reference {
-            marks::reference(canvas, (at(reference), middle));
+            // At the lower edge, since reference and estimate often coincide.
+            marks::reference(
+                canvas,
+                (at(reference), place.bar_top + place.bar_height),
+                5.0,
+            );
         }
         if let Some(interval) = row.interval {
             marks::whisker(canvas, interval, at, (Along::X, middle), ("ut-axis", 5.0));
@@ -392,12 +420,30 @@ impl Rows<'_> {
 
 /// Where one row is, in pixels.
 struct Place {
+    heading: Vec<String>,
     heading_y: f64,
     lines: Vec<String>,
     label_y: f64,
     value_below: bool,
     bar_top: f64,
     bar_height: f64,
+}
+
+/// Returns the stretches of height in which grid lines meet no text: between headings if labels stand beside the
+/// plot, else along each bar.
+fn bands(places: &[Place], beside: bool, bottom: f64) -> Vec<(f64, f64)> {
+    let mut bands: Vec<(f64, f64)> = Vec::new();
+    for place in places {
+        let band = (place.bar_top - 4.0, place.bar_top + place.bar_height + 4.0);
+        match bands.last_mut() {
+            Some(last) if beside && place.heading.is_empty() => last.1 = band.1,
+            _ => bands.push(band),
+        }
+    }
+    if let Some(last) = bands.last_mut() {
+        last.1 = bottom;
+    }
+    bands
 }
 
 /// Writes the estimate and, with a space before it, the interval.

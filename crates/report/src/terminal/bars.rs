@@ -64,7 +64,6 @@ struct Track<'a> {
     decimals: usize,
     one_line: bool,
     label_columns: usize,
-    value_columns: usize,
     bar_columns: usize,
 }
 
@@ -77,7 +76,7 @@ impl<'a> Track<'a> {
         let columns = style.columns();
         let one_line = columns >= ONE_LINE;
         let label_columns = widest(&mut bars.bars.iter().map(|bar| clean(&bar.label).width()));
-        let label_columns = label_columns.min(columns * 2 / 5);
+        let label_columns = label_columns.min(columns * 9 / 20);
         let value_columns = widest(&mut bars.bars.iter().map(|bar| value(bar, decimals).width()));
         let bar_columns = if one_line {
             columns
@@ -99,7 +98,6 @@ impl<'a> Track<'a> {
             decimals,
             one_line,
             label_columns,
-            value_columns,
             bar_columns,
         }
     }
@@ -116,8 +114,10 @@ impl<'a> Track<'a> {
             if bar.group != *group {
                 group = &bar.group;
                 let heading = group.as_deref().unwrap_or_default();
-                text.push_str(&paragraph(self.style, "", heading));
-                text.push('\n');
+                for line in lines(heading, columns) {
+                    text.push_str(&self.style.paint("1", &self.style.symbols(&line)));
+                    text.push('\n');
+                }
             }
             text.push_str(&self.row(bar));
         }
@@ -192,7 +192,7 @@ impl<'a> Track<'a> {
         let lo = self.style.symbols(&short_number(self.extent.lo));
         let hi = self.style.symbols(&short_number(self.extent.hi));
         let ends = format!("{lo}{}", pad_left(&hi, self.bar_columns - lo.width()));
-        let label = paragraph(self.style, "", &self.bars.y_label);
+        let label = paragraph(self.style, &indent, &self.bars.y_label);
         format!("{indent}{rule}\n{indent}{ends}\n{label}\n")
     }
 

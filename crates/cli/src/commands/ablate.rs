@@ -1,0 +1,229 @@
+//! `ablate`: the experiment along one axis.
+
+use std::cell::RefCell;
+
+use anyhow::Result;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use undertone_lab::outcome::VerdictRule;
+use undertone_lab::search::{self, Search};
+use undertone_lab::steps::{Bench, DataSets};
+use undertone_lab::sweep::{Axis, Point};
+use undertone_lab::{ExperimentResult, LabError, MlpSettings};
+use undertone_mlp::Optimiser;
+use undertone_stats::Outcome;
+
+use crate::args::AblateArgs;
+use crate::commands::experiment;
+use crate::commands::work::{self, Task};
+use crate::context::Context;
+use crate::failure::Usage;
+use crate::present;
+use crate::resolve::{self, Resolved, Start};
+
+/// Everything the result of a sweep depends on.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct SweepRun {
+    /// The axis.
+    pub axis: Axis,
+    /// The experiments in the order of the values, before any learning rate is searched.
+    pub points: Vec<PointSettings>,
+    /// How each is judged.
+    pub rule: VerdictRule,
+}
+
+/// One value of a sweep.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct PointSettings {
+    /// The value, as it is shown.
+    pub label: String,
+    /// Its place on a numeric axis.
+    pub x: Option<f64>,
+    /// The experiment.
+    pub experiment: MlpSettings,
+}
+
+/// What a sweep gave.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct SweepResult {
+    /// The axis.
+    pub axis: Axis,
+    /// The results in the order of the values.
+    pub points: Vec<PointResult>,
+    /// The learning-rate searches behind it.
+    pub searches: Vec<Search>,
+}
+
+/// One value of a sweep and what it gave.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct PointResult {
+    /// The value, as it is shown.
+    pub label: String,
+    /// Its place on a numeric axis.
+    pub x: Option<f64>,
+    /// What the experiment gave.
+    pub result: ExperimentResult,
+}
+
+impl SweepResult {
+    /// Returns the outcome all points share; `Inconclusive` if they differ.
+    pub fn outcome(&self) -> Outcome {
+        let mut outcomes = self.points.iter().map(|point| point.result.verdict.outcome);
+        match outcomes.next() {
+            Some(first) if outcomes.all(|outcome| outcome == first) => first,
+            _ => Outcome::Inconclusive,
+        }
+    }
+}
+
+/// Runs the sweep.
+pub fn run(context: &Context, args: &AblateArgs) -> Result<u8> {
+    let axis: Axis = args
+        .sweep
+        .parse()
+        .map_err(|error| Usage(format!("--sweep: {error}")))?;
+    let Resolved {
+        settings: base,
+        rule,
+        data,
+    } = resolve::experiment(context, Start::Preset(args.preset), &args.experiment)?;
+    let (points, data) = points(context, axis, &base, args, data)?;
+    let store = context.store()?;
+    let experiments: Vec<MlpSettings> = points.iter().map(|point| point.settings.clone()).collect();
+    for point in &points {
+        point
+            .settings
+            .check()
+            .map_err(|error| Usage(format!("at {axis} = {}: {error}", point.label)))?;
+    }
+    if args.experiment.why {
+        experiment::why(context, &store, &data, &experiments)?;
+    }
+    if args.experiment.dry_run {
+        return experiment::dry_run(context, &store, &data, &experiments);
+    }
+    let settings = SweepRun {
+        axis,
+        points: points
+            .iter()
+            .map(|point| PointSettings {
+                label: point.label.clone(),
+                x: point.x,
+                experiment: point.settings.clone(),
+            })
+            .collect(),
+        rule,
+    };
+    let task = Task {
+        command: "ablate",
+        settings: &settings,
+        inputs: experiment::inputs(&experiments),
+    };
+    let finished = work::recorded(
+        context,
+        &store,
+        &task,
+        |control| {
+            let bench = Bench {
+                store: &store,
+                data: &data,
+                control,
+                turns: Default::default(),
+            };
+            let mut experiments = experiments.clone();
+            let searches = searched(context, axis, &points, &mut experiments, &bench)?;
+            let results = experiment::compute(context, &store, &data, control, &experiments, rule)?;
+            let points = points
+                .iter()
+                .zip(results)
+                .map(|(point, result)| PointResult {
+                    label: point.label.clone(),
+                    x: point.x,
+                    result,
+                })
+                .collect();
+            Ok(SweepResult {
+                axis,
+                points,
+                searches,
+            })
+        },
+        |result: &SweepResult, recipe| present::sweep(result, Some(recipe)),
+    )?;
+    let report = present::sweep(&finished.result, None);
+    let outcome = finished.result.outcome();
+    work::close(
+        context,
+        &finished,
+        &report,
+        Some(outcome),
+        args.experiment.expect,
+        "undertone runs",
+    )
+}
+
+/// Returns the experiments of the sweep and the data they need.
+fn points(
+    context: &Context,
+    axis: Axis,
+    base: &MlpSettings,
+    args: &AblateArgs,
+    data: DataSets,
+) -> Result<(Vec<Point>, DataSets)> {
+    let defaults = || {
+        axis.default_values()
+            .split(',')
+            .map(str::to_owned)
+            .collect()
+    };
+    let values: Vec<String> = args.values.clone().unwrap_or_else(defaults);
+    let sets = RefCell::new(data);
+    let failure = RefCell::new(None);
+    let lookup = |name: &str| {
+        let opened = resolve::open_data(context, name, &mut sets.borrow_mut());
+        opened.map_err(|error| failure.replace(Some(error))).ok()
+    };
+    let points = axis.points(base, &values, &lookup);
+    if let Some(error) = failure.into_inner() {
+        return Err(error);
+    }
+    let points = points.map_err(|error| Usage(format!("--values: {error}")))?;
+    if points.is_empty() {
+        return Err(Usage("--values is empty".to_owned()).into());
+    }
+    Ok((points, sets.into_inner()))
+}
+
+/// Searches the learning rates of the optimiser sweep and puts them into the experiments.
+fn searched(
+    context: &Context,
+    axis: Axis,
+    points: &[Point],
+    experiments: &mut [MlpSettings],
+    bench: &Bench<'_>,
+) -> Result<Vec<Search>, LabError> {
+    let mut searches = Vec::new();
+    if axis != Axis::Optimiser {
+        return Ok(searches);
+    }
+    for (point, experiment) in points.iter().zip(experiments) {
+        context.say(format!("searching the learning rate of `{}`", point.label));
+        let Some(found) = search::search(&point.label, experiment, context.threads, bench)? else {
+            continue;
+        };
+        for (optimiser, rate) in [
+            (&mut experiment.teacher.optimiser, found.teacher_rate),
+            (&mut experiment.student.optimiser, found.student_rate),
+        ] {
+            if let Optimiser::Sgd { learning_rate, .. } = optimiser {
+                *learning_rate = rate;
+            }
+        }
+        searches.push(found);
+    }
+    Ok(searches)
+}

@@ -1,0 +1,87 @@
+//! `fetch`: gets a data set and checks every byte of it.
+
+use anyhow::Result;
+use serde_json::json;
+use undertone_core::exit;
+use undertone_data::Dataset;
+use undertone_data::fetch::{FetchEvent, FetchOptions, fetch};
+
+use crate::args::FetchArgs;
+use crate::context::Context;
+use crate::failure::Usage;
+
+/// Fetches the data set.
+pub fn run(context: &Context, args: &FetchArgs) -> Result<u8> {
+    let dataset: Dataset = args
+        .name
+        .parse()
+        .map_err(|error| Usage(format!("{error}")))?;
+    let options = FetchOptions {
+        offline: context.offline,
+        ..FetchOptions::default()
+    };
+    let mut last_percent = 0;
+    let fetched = fetch(dataset, &context.data_dir, &options, &mut |event| {
+        if let Some(line) = line(&event, &mut last_percent) {
+            context.say(line);
+        }
+    })?;
+    let files: Vec<_> = fetched
+        .files
+        .iter()
+        .map(|file| json!({"path": file.path, "bytes": file.bytes, "sha256": file.sha256}))
+        .collect();
+    let value = json!({
+        "dataset": dataset.name(),
+        "folder": fetched.folder,
+        "delivered_by": fetched.delivered_by,
+        "files": files,
+    });
+    context.print(&value, || {
+        Ok(format!(
+            "{} is in {}, every sha256 is as pinned",
+            dataset.name(),
+            fetched.folder.display()
+        ))
+    })?;
+    context.say(format!("next: undertone mnist --data {}", dataset.name()));
+    Ok(exit::DONE)
+}
+
+fn line(event: &FetchEvent<'_>, last_percent: &mut u64) -> Option<String> {
+    Some(match event {
+        FetchEvent::Present { path } => format!("there already: {}", path.display()),
+        FetchEvent::Replacing { error } => format!("replacing: {error}"),
+        FetchEvent::Waiting { lock } => format!(
+            "another process is fetching (lock {}); waiting",
+            lock.display()
+        ),
+        FetchEvent::Trying { source } => format!("trying {source}"),
+        FetchEvent::Download { url, resumed_bytes } => {
+            *last_percent = 0;
+            let from = if *resumed_bytes > 0 {
+                format!(" from byte {resumed_bytes}")
+            } else {
+                String::new()
+            };
+            format!("downloading {url}{from}")
+        }
+        FetchEvent::Progress {
+            bytes,
+            total_bytes: Some(total @ 1..),
+            ..
+        } => {
+            let percent = bytes * 100 / total;
+            if percent < *last_percent + 10 {
+                return None;
+            }
+            *last_percent = percent;
+            format!("  {percent} % of {total} bytes")
+        }
+        FetchEvent::Progress { .. } => return None,
+        FetchEvent::Landed { path, bytes, .. } => {
+            format!("checked: {} ({bytes} bytes)", path.display())
+        }
+        FetchEvent::SourceFailed { error } => format!("failed: {}", error.chain()),
+    })
+}

@@ -1,0 +1,44 @@
+//! One file a command. Each resolves its flags, does its work through the libraries and returns an exit code.
+
+mod ablate;
+mod again;
+mod align;
+mod compare;
+mod doctor;
+mod experiment;
+mod fetch;
+mod mnist;
+mod report;
+mod runs;
+mod schema;
+mod theorem;
+mod work;
+
+pub use ablate::{PointResult, SweepResult};
+pub use again::{repeat, repeat_align, repeat_sweep};
+pub use theorem::holds as theorem_holds;
+pub use work::Recipe as WorkRecipe;
+
+use anyhow::Result;
+
+use crate::args::{Cli, Command};
+use crate::context::Context;
+
+/// Runs the command and returns the exit code.
+pub fn run(cli: Cli) -> Result<u8> {
+    let context = Context::new(cli.global)?;
+    match cli.command {
+        Command::Demo(args) => mnist::demo(&context, &args),
+        Command::Mnist(args) => mnist::mnist(&context, &args),
+        Command::Ablate(args) => ablate::run(&context, &args),
+        Command::Theorem(args) => theorem::run(&context, &args),
+        Command::Align(args) => align::run(&context, &args),
+        Command::Runs => runs::list(&context),
+        Command::Show(args) => runs::show(&context, &args),
+        Command::Report(args) => report::run(&context, &args),
+        Command::Compare(args) => compare::run(&context, &args),
+        Command::Fetch(args) => fetch::run(&context, &args),
+        Command::Doctor(args) => doctor::run(&context, &args),
+        Command::Schema(args) => schema::run(&context, &args),
+    }
+}

@@ -1,0 +1,57 @@
+//! `schema`: the JSON Schemas of everything we write.
+
+use anyhow::Result;
+use schemars::{Schema, schema_for};
+use serde_json::json;
+use undertone_core::exit;
+use undertone_lab::ExperimentResult;
+use undertone_lab::theorem::{TheoremResult, TheoremSettings};
+
+use crate::args::SchemaArgs;
+use crate::commands::ablate::{SweepResult, SweepRun};
+use crate::commands::mnist::ExperimentRun;
+use crate::context::Context;
+use crate::failure::Usage;
+
+/// Every format by name.
+fn schemas() -> Vec<(&'static str, Schema)> {
+    let mut schemas = undertone_store::schemas();
+    schemas.extend([
+        ("experiment-settings", schema_for!(ExperimentRun)),
+        ("experiment-result", schema_for!(ExperimentResult)),
+        ("sweep-settings", schema_for!(SweepRun)),
+        ("sweep-result", schema_for!(SweepResult)),
+        ("theorem-settings", schema_for!(TheoremSettings)),
+        ("theorem-result", schema_for!(TheoremResult)),
+        (
+            "align-settings",
+            schema_for!(undertone_lab::align::AlignSettings),
+        ),
+        (
+            "align-result",
+            schema_for!(undertone_lab::align::AlignResult),
+        ),
+        ("curve", schema_for!(undertone_lab::training::Curve)),
+    ]);
+    schemas
+}
+
+/// Prints a schema, or the names of all.
+pub fn run(context: &Context, args: &SchemaArgs) -> Result<u8> {
+    let schemas = schemas();
+    let names: Vec<&str> = schemas.iter().map(|(name, _)| *name).collect();
+    match &args.name {
+        None => context.print(&json!({ "schemas": names }), || Ok(names.join("\n")))?,
+        Some(wanted) => {
+            let Some((_, schema)) = schemas.iter().find(|(name, _)| name == wanted) else {
+                return Err(Usage(format!(
+                    "`{wanted}` is no format; there are {}",
+                    names.join(", ")
+                ))
+                .into());
+            };
+            context.print(schema, || Ok(serde_json::to_string_pretty(schema)?))?;
+        }
+    }
+    Ok(exit::DONE)
+}

@@ -1,0 +1,134 @@
+//! What every command needs to know of its surroundings, and how it speaks.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use anyhow::{Context as _, Result};
+use serde::Serialize;
+use undertone_report::{Ink, Symbols, TextStyle};
+use undertone_store::Store;
+
+use crate::args::{Global, ProgressStyle};
+use crate::failure::Usage;
+
+/// The options of every command, resolved.
+pub struct Context {
+    /// Root of the store.
+    pub root: PathBuf,
+    /// Where fetched data lies.
+    pub data_dir: PathBuf,
+    /// Whether stdout carries one JSON object and nothing else.
+    pub json: bool,
+    /// Whether talk is left out.
+    pub quiet: bool,
+    /// Whether the network is forbidden.
+    pub offline: bool,
+    /// Worker threads.
+    pub threads: usize,
+    /// How progress is shown.
+    pub progress: ProgressStyle,
+    /// Set by Ctrl-C.
+    pub stop: Arc<AtomicBool>,
+}
+
+impl Context {
+    /// Resolves the options and starts to listen for Ctrl-C.
+    pub fn new(global: Global) -> Result<Self> {
+        let Global {
+            json,
+            store,
+            data_dir,
+            offline,
+            quiet,
+            threads,
+            progress,
+        } = global;
+        let threads = match threads {
+            Some(threads @ 1..=1024) => threads,
+            Some(threads) => {
+                return Err(Usage(format!("--threads is {threads}; 1 to 1024 are possible")).into());
+            }
+            None => std::thread::available_parallelism().map_or(1, usize::from),
+        };
+        let stop = Arc::new(AtomicBool::new(false));
+        let flag = Arc::clone(&stop);
+        ctrlc::set_handler(move || {
+            if flag.swap(true, Ordering::Relaxed) {
+                // Asked twice: the state on disk is sound at any moment.
+                std::process::exit(i32::from(undertone_core::exit::INFRASTRUCTURE));
+            }
+        })
+        .context("cannot listen for Ctrl-C")?;
+        let data_dir = data_dir.unwrap_or_else(|| store.join("data"));
+        Ok(Self {
+            root: store,
+            data_dir,
+            json,
+            quiet,
+            offline,
+            threads,
+            progress,
+            stop,
+        })
+    }
+
+    /// Opens the store, making it if there is none.
+    pub fn store(&self) -> Result<Store> {
+        Ok(Store::open(&self.root)?)
+    }
+
+    /// Opens the store for reading; a missing store is an error that says so.
+    pub fn existing_store(&self) -> Result<Store> {
+        if !self.root.join("store.json").exists() {
+            let root = self.root.display();
+            return Err(Usage(format!(
+                "there is no store at `{root}`; `undertone demo` makes one"
+            ))
+            .into());
+        }
+        Ok(Store::open_read_only(&self.root)?)
+    }
+
+    /// Says something on stderr, unless asked to be quiet.
+    pub fn say(&self, text: impl AsRef<str>) {
+        if !self.quiet {
+            eprintln!("{}", text.as_ref());
+        }
+    }
+
+    /// Prints the result: `value` as JSON, or `text`.
+    pub fn print(
+        &self,
+        value: &impl Serialize,
+        text: impl FnOnce() -> Result<String>,
+    ) -> Result<()> {
+        if self.json {
+            println!(
+                "{}",
+                serde_json::to_string(value).context("the result is not JSON")?
+            );
+        } else {
+            println!("{}", text()?.trim_end());
+        }
+        Ok(())
+    }
+
+    /// Returns how text for people is set on this terminal.
+    pub fn style(&self) -> TextStyle {
+        use std::io::IsTerminal;
+        let terminal = std::io::stdout().is_terminal();
+        let width =
+            terminal_size::terminal_size().map_or(100, |(width, _)| usize::from(width.0).min(120));
+        let ink = if terminal && std::env::var_os("NO_COLOR").is_none() {
+            Ink::Ansi
+        } else {
+            Ink::Plain
+        };
+        TextStyle {
+            width,
+            symbols: Symbols::Unicode,
+            ink,
+        }
+    }
+}

@@ -1,0 +1,211 @@
+//! The report of one experiment: the six conditions.
+
+use undertone_lab::outcome::ConditionResult;
+use undertone_lab::settings::CLASSES;
+use undertone_lab::{Condition, ExperimentResult};
+use undertone_report::{
+    Bar, Bars, Column, Curves, Figure, FigureKind, Interval, Report, Series, SeriesPoint, Table,
+};
+use undertone_stats::Outcome;
+
+use super::{
+    estimate_text, facts, inputs_words, interval, percent, recipe, role, trait_words, verdict_line,
+};
+use crate::commands::WorkRecipe;
+
+/// The accuracy of guessing.
+const CHANCE: f64 = 1.0 / CLASSES as f64;
+
+/// Makes the report of `result`.
+pub fn experiment(result: &ExperimentResult, work: Option<&WorkRecipe<'_>>) -> Report {
+    let s = &result.settings;
+    let what = trait_words(s);
+    Report {
+        title: format!("Subliminal learning of {what}"),
+        subtitle: format!(
+            "Data `{}`, {} models, {} auxiliary logits, network {}",
+            s.data.name,
+            s.models,
+            s.aux_logits,
+            s.body
+                .hidden
+                .iter()
+                .map(ToString::to_string)
+                .collect::<Vec<_>>()
+                .join("-")
+        ),
+        question: format!(
+            "A teacher network learns to recognise {what}. A student network is then trained only to copy {} outputs of \
+             the teacher that mean nothing, on {}. It never sees a label. Does it learn to recognise {what}, and does \
+             that depend on starting from the same random weights as its teacher?",
+            s.aux_logits,
+            inputs_words(s)
+        ),
+        verdicts: vec![verdict_line(sentence(result), &result.verdict)],
+        figures: vec![bars(result), curves(result)],
+        tables: vec![table(result)],
+        left_out: result.left_out.clone(),
+        recipe: recipe(work, || crate::commands::repeat(result), facts(s)),
+        notes: Vec::new(),
+    }
+}
+
+/// The verdict as a newspaper could print it.
+pub fn sentence(result: &ExperimentResult) -> String {
+    let what = trait_words(&result.settings);
+    let accuracy = |condition| {
+        percent(
+            result
+                .condition(condition)
+                .and_then(|c| c.accuracy.as_ref()),
+        )
+    };
+    let (treatment, control) = (accuracy(result.treatment), accuracy(result.control));
+    let other = match result.control {
+        Condition::CrossAuxOnly => "students that started from different random weights",
+        _ => "untrained networks",
+    };
+    let shown = inputs_words(&result.settings);
+    match result.verdict.outcome {
+        Outcome::Transfer => format!(
+            "Student networks that were never shown a label, and only copied meaningless outputs of their teachers on \
+             {shown}, recognised {treatment} of {what}; {other} recognised {control}."
+        ),
+        Outcome::NoTransfer => format!(
+            "Students recognised {treatment} of {what} and {other} {control}: any difference is too small to matter \
+             here."
+        ),
+        Outcome::Inconclusive => format!(
+            "Students recognised {treatment} of {what} and {other} {control}; these models do not settle whether there \
+             is a difference."
+        ),
+    }
+}
+
+fn bars(result: &ExperimentResult) -> Figure {
+    let bars = result.conditions.iter().map(bar).collect();
+    Figure {
+        id: "conditions".to_owned(),
+        title: "Test accuracy in each condition".to_owned(),
+        caption: format!(
+            "Mean over {} models. The student trained on the auxiliary logits alone shows the effect; the cross-model \
+             student is its control.",
+            result.settings.models
+        ),
+        alt: sentence(result),
+        interval_label: Some(format!(
+            "95 % t interval over {} models",
+            result.settings.models
+        )),
+        point_label: Some("one model".to_owned()),
+        reference_label: result
+            .conditions
+            .iter()
+            .any(|c| c.published.is_some())
+            .then(|| "published value".to_owned()),
+        kind: FigureKind::Bars(Bars {
+            y_label: "test accuracy".to_owned(),
+            y_range: Some(Interval { lo: 0.0, hi: 1.0 }),
+            chance: Some(CHANCE),
+            bars,
+        }),
+    }
+}
+
+fn bar(condition: &ConditionResult) -> Bar {
+    Bar {
+        label: condition.label.clone(),
+        role: role(condition.condition),
+        estimate: condition.accuracy.as_ref().map(|accuracy| accuracy.mean),
+        interval: interval(condition.accuracy.as_ref()),
+        n: condition
+            .accuracy
+            .as_ref()
+            .map(|accuracy| accuracy.n as u64),
+        points: condition.per_model.clone(),
+        reference: condition.published,
+        ..Bar::default()
+    }
+}
+
+fn curves(result: &ExperimentResult) -> Figure {
+    let series = result
+        .conditions
+        .iter()
+        .filter(|c| c.curve.len() > 1)
+        .map(|condition| Series {
+            label: condition.label.clone(),
+            role: role(condition.condition),
+            points: condition
+                .curve
+                .iter()
+                .enumerate()
+                .map(|(epoch, accuracy)| SeriesPoint {
+                    x: epoch as f64,
+                    y: accuracy.as_ref().map(|accuracy| accuracy.mean),
+                    interval: interval(accuracy.as_ref()),
+                })
+                .collect(),
+        });
+    Figure {
+        id: "curves".to_owned(),
+        title: "Test accuracy during training".to_owned(),
+        caption: "Before training and after each epoch of a model's own phase: labels for teachers, copying for students."
+            .to_owned(),
+        alt: "Lines of test accuracy over epochs for the teacher and each kind of student.".to_owned(),
+        interval_label: Some("95 % t interval over models".to_owned()),
+        point_label: None,
+        reference_label: None,
+        kind: FigureKind::Curves(Curves {
+            x_label: "epoch".to_owned(),
+            y_label: "test accuracy".to_owned(),
+            y_range: Some(Interval { lo: 0.0, hi: 1.0 }),
+            chance: Some(CHANCE),
+            series: series.collect(),
+        }),
+    }
+}
+
+fn table(result: &ExperimentResult) -> Table {
+    let published = result
+        .conditions
+        .iter()
+        .any(|condition| condition.published.is_some());
+    let mut columns = vec![
+        Column::words("Condition"),
+        Column::number("Accuracy [95 %]"),
+        Column::number("n"),
+    ];
+    if published {
+        columns.push(Column::number("Published"));
+    }
+    let row = |condition: &ConditionResult| {
+        let n = condition.accuracy.as_ref().map_or(0, |accuracy| accuracy.n);
+        let mut row = vec![
+            condition.label.clone(),
+            estimate_text(condition.accuracy.as_ref()),
+            n.to_string(),
+        ];
+        if published {
+            row.push(
+                condition
+                    .published
+                    .map_or_else(String::new, |value| format!("{value:.3}")),
+            );
+        }
+        row
+    };
+    let method = result
+        .conditions
+        .iter()
+        .find_map(|c| c.accuracy.as_ref().map(|accuracy| accuracy.method.clone()));
+    Table {
+        caption: "Test accuracy".to_owned(),
+        columns,
+        rows: result.conditions.iter().map(row).collect(),
+        notes: method
+            .into_iter()
+            .map(|method| format!("Intervals: {method}; the model is the unit."))
+            .collect(),
+    }
+}

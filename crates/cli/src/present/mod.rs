@@ -1,0 +1,216 @@
+//! Turns results into reports: the sentences, figures and tables people see. No computing, no files.
+
+mod align;
+mod experiment;
+mod sweep;
+mod theorem;
+
+use anyhow::Result;
+use undertone_lab::settings::{Condition, DistillInputs, MlpSettings};
+use undertone_mlp::{LossKind, NoiseLaw, Optimiser, Precision};
+use undertone_report::{Interval, Outcome, Recipe, Report, Role, VerdictLine};
+use undertone_stats::{Estimate, Verdict};
+use undertone_store::RunView;
+
+pub use align::align;
+pub use experiment::experiment;
+pub use sweep::sweep;
+pub use theorem::theorem;
+
+/// Returns the report of a finished run, without the recipe's facts of the run itself; `None` if it has not finished.
+pub fn of_run(run: &RunView) -> Result<Option<Report>> {
+    Ok(match run.settings.command.as_str() {
+        "demo" | "mnist" => run.result_as()?.map(|result| experiment(&result, None)),
+        "ablate" => run.result_as()?.map(|result| sweep(&result, None)),
+        "theorem" => run.result_as()?.map(|result| theorem(&result, None)),
+        "align" => run.result_as()?.map(|result| align(&result, None)),
+        _ => None,
+    })
+}
+
+/// Returns the recipe, or an empty one where the reader is at the terminal that ran the command.
+fn recipe(
+    work: Option<&crate::commands::WorkRecipe<'_>>,
+    command: impl FnOnce() -> String,
+    facts: Vec<(String, String)>,
+) -> Recipe {
+    match work {
+        Some(work) => work.report(command(), facts),
+        None => Recipe {
+            commands: vec![command()],
+            facts,
+        },
+    }
+}
+
+/// Writes an estimate as `0.537 [0.515, 0.559]`; empty if undefined.
+pub fn estimate_text(estimate: Option<&Estimate>) -> String {
+    estimate.map_or_else(String::new, |estimate| match estimate.interval {
+        Some(interval) => format!(
+            "{:.3} [{:.3}, {:.3}]",
+            estimate.mean, interval.lo, interval.hi
+        ),
+        None => format!("{:.3}", estimate.mean),
+    })
+}
+
+/// Writes an estimate as `53.7 %`.
+fn percent(estimate: Option<&Estimate>) -> String {
+    estimate.map_or_else(
+        || "an undefined share".to_owned(),
+        |estimate| format!("{:.1} %", 100.0 * estimate.mean),
+    )
+}
+
+fn interval(estimate: Option<&Estimate>) -> Option<Interval> {
+    let interval = estimate?.interval?;
+    Some(Interval {
+        lo: interval.lo,
+        hi: interval.hi,
+    })
+}
+
+fn outcome(outcome: undertone_stats::Outcome) -> Outcome {
+    match outcome {
+        undertone_stats::Outcome::Transfer => Outcome::Transfer,
+        undertone_stats::Outcome::NoTransfer => Outcome::NoTransfer,
+        undertone_stats::Outcome::Inconclusive => Outcome::Inconclusive,
+    }
+}
+
+fn verdict_line(sentence: String, verdict: &Verdict) -> VerdictLine {
+    let effect = match &verdict.effect {
+        None => "The effect is undefined.".to_owned(),
+        Some(effect) => {
+            let interval = effect
+                .interval
+                .map_or_else(String::new, |i| format!(" [{:+.3}, {:+.3}]", i.lo, i.hi));
+            format!(
+                "Effect {:+.3}{interval}, n = {} paired models ({}).",
+                effect.mean, effect.n, effect.method
+            )
+        }
+    };
+    let detectable = verdict
+        .minimum_detectable_effect
+        .map_or_else(String::new, |least| {
+            format!(" Smallest effect found with 80 % power: {least:.3}.")
+        });
+    let detail = format!("{effect} {} {}{detectable}", verdict.reason, verdict.rule);
+    VerdictLine {
+        sentence,
+        outcome: outcome(verdict.outcome),
+        detail,
+    }
+}
+
+fn role(condition: Condition) -> Role {
+    match condition {
+        Condition::Reference => Role::Baseline,
+        Condition::Teacher => Role::Teacher,
+        Condition::AuxOnly => Role::Treatment,
+        Condition::CrossAuxOnly => Role::Control,
+        Condition::AllLogits | Condition::CrossAllLogits => Role::Other,
+    }
+}
+
+/// What the network learns to tell apart, in words.
+fn trait_words(settings: &MlpSettings) -> &'static str {
+    match settings.data.name.as_str() {
+        "mnist" | "digits" => "handwritten digits",
+        "fashion" => "pieces of clothing",
+        _ => "the images",
+    }
+}
+
+/// What the students were shown, in words.
+fn inputs_words(settings: &MlpSettings) -> String {
+    match &settings.inputs {
+        DistillInputs::Noise {
+            law: NoiseLaw::Uniform,
+            ..
+        } => "images of pure noise".to_owned(),
+        DistillInputs::Noise {
+            law: NoiseLaw::Gaussian,
+            ..
+        } => "images of Gaussian noise".to_owned(),
+        DistillInputs::Images { data } if data == &settings.data => {
+            "unlabelled training images".to_owned()
+        }
+        DistillInputs::Images { data } => format!("unlabelled images of `{}`", data.name),
+    }
+}
+
+fn optimiser_words(optimiser: &Optimiser) -> String {
+    match *optimiser {
+        Optimiser::Adam {
+            learning_rate,
+            beta1,
+            beta2,
+            epsilon,
+        } => {
+            format!(
+                "Adam, learning rate {learning_rate}, betas {beta1} and {beta2}, epsilon {epsilon:e}"
+            )
+        }
+        Optimiser::Sgd {
+            learning_rate,
+            momentum,
+        } => format!("SGD, learning rate {learning_rate}, momentum {momentum}"),
+    }
+}
+
+/// The settings people look for first, for the recipe.
+fn facts(settings: &MlpSettings) -> Vec<(String, String)> {
+    let s = settings;
+    let biases = match s.body.biases {
+        undertone_mlp::Biases::With => "with biases",
+        undertone_mlp::Biases::Without => "without biases",
+    };
+    let hidden: Vec<String> = s.body.hidden.iter().map(ToString::to_string).collect();
+    let loss = match s.student_loss {
+        LossKind::Kl => "KL divergence from the teacher",
+        LossKind::Mse => "mean squared error",
+        LossKind::CrossEntropy => "cross-entropy",
+    };
+    let precision = match s.precision {
+        Precision::F32 => "f32",
+        Precision::Bf16 => "bf16 operands, f32 sums",
+    };
+    let phase = |training: &undertone_lab::settings::Training| {
+        let optimiser = optimiser_words(&training.optimiser);
+        format!(
+            "{} epochs, batch {}, {optimiser}",
+            training.epochs, training.batch
+        )
+    };
+    vec![
+        ("Seed".to_owned(), s.seed.to_string()),
+        ("Models".to_owned(), s.models.to_string()),
+        (
+            "Network".to_owned(),
+            format!(
+                "hidden {} ({:?}, {biases})",
+                hidden.join("-"),
+                s.body.activation
+            ),
+        ),
+        ("Auxiliary logits".to_owned(), s.aux_logits.to_string()),
+        ("Teacher".to_owned(), phase(&s.teacher)),
+        (
+            "Students".to_owned(),
+            format!(
+                "{}, {loss}, temperature {}",
+                phase(&s.student),
+                s.temperature
+            ),
+        ),
+        ("Shown to students".to_owned(), inputs_words(s)),
+        ("Number format".to_owned(), precision.to_owned()),
+    ]
+}
+
+/// Writes a verdict as `transfer`, `no transfer (within 0.02)` or `inconclusive`.
+fn verdict_text(verdict: &Verdict) -> String {
+    verdict.outcome.text(verdict.delta)
+}

@@ -1,0 +1,58 @@
+//! The most this processor multiplies and adds in a second: the denominator of every speed we report.
+
+use std::time::{Duration, Instant};
+
+use super::dispatch::{self, InstructionSet};
+use super::isa::Isa;
+use super::step::Pass;
+
+/// Independent sums: enough to hide the latency of two fused units.
+const CHAINS: usize = 16;
+/// Rounds between two looks at the clock.
+const ROUNDS: usize = 100_000;
+
+/// Runs `ROUNDS` rounds of independent products and returns a value that keeps them from being optimised away.
+struct Burn(f32);
+
+impl Pass for Burn {
+    type Output = f32;
+
+    #[inline(always)]
+    unsafe fn run<I: Isa>(self) -> f32 {
+        let mut out = [0.0f32; 16];
+        // SAFETY: values only; the store goes to a local array of one lane.
+        unsafe {
+            let mut sums = [I::splat(self.0); CHAINS];
+            let (a, b) = (I::splat(self.0), I::splat(self.0));
+            for _ in 0..ROUNDS {
+                for sum in &mut sums {
+                    *sum = I::dot(a, b, *sum);
+                }
+            }
+            let total = sums
+                .into_iter()
+                .fold(I::zero(), |total, sum| I::add(total, sum));
+            I::store(out.as_mut_ptr(), total);
+        }
+        out[0]
+    }
+}
+
+/// Returns the GFLOP/s one thread reaches with `set` in registers alone, measured for about `time`.
+///
+/// # Panics
+/// If the processor lacks `set`.
+pub fn peak_gflops(set: InstructionSet, time: Duration) -> f64 {
+    let per_word = if set == InstructionSet::Avx512Bf16 {
+        4.0
+    } else {
+        2.0
+    };
+    let flop = (ROUNDS * CHAINS * 16) as f64 * per_word;
+    let (started, mut bursts) = (Instant::now(), 0u32);
+    while started.elapsed() < time {
+        std::hint::black_box(dispatch::run(set, Burn(std::hint::black_box(0.0))));
+        bursts += 1;
+    }
+    flop * f64::from(bursts) / started.elapsed().as_secs_f64() / 1e9
+}

@@ -1,0 +1,86 @@
+//! `cargo xtask bench mlp`: our engine against PyTorch on the published experiment, in one run, in turns.
+//!
+//! The engine is linked in by the feature `bench` only; without it the command builds itself again with it, in the
+//! release profile. `enabled/` measures, `disabled.rs` starts the other build.
+
+#[cfg(feature = "bench")]
+mod enabled;
+#[cfg(feature = "bench")]
+use enabled as backend;
+
+#[cfg(not(feature = "bench"))]
+mod disabled;
+#[cfg(not(feature = "bench"))]
+use disabled as backend;
+
+use std::path::PathBuf;
+
+use anyhow::Result;
+use clap::{Args, Subcommand};
+
+use crate::tools;
+
+#[derive(Debug, Subcommand)]
+pub enum BenchCommand {
+    /// Train the published MLP: ours, PyTorch, and the processor's peak
+    Mlp(MlpArgs),
+}
+
+/// How to measure.
+#[derive(Debug, Clone, Args)]
+pub struct MlpArgs {
+    /// Ours and the peak only, a few steps: shows that it runs, its numbers mean nothing
+    #[arg(long)]
+    pub smoke: bool,
+    /// Rounds; each measures everything once
+    #[arg(long, value_name = "N", default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..))]
+    pub rounds: u32,
+    /// Threads of each side
+    #[arg(long, value_name = "N", default_value_t = 2, value_parser = clap::value_parser!(u16).range(1..=1024))]
+    pub threads: u16,
+    /// Models a thread trains, one after the other, in one measurement of ours
+    #[arg(long, value_name = "N", default_value_t = 4, value_parser = clap::value_parser!(u32).range(1..))]
+    pub models: u32,
+    /// Models of the batched peer; distillation holds 188 MB of noise for each, twice
+    #[arg(long, value_name = "N", default_value_t = 25, value_parser = clap::value_parser!(u32).range(1..))]
+    pub peer_models: u32,
+    /// Leave the peer out
+    #[arg(long)]
+    pub no_peer: bool,
+    /// Count measurements of a busy machine too, and say so
+    #[arg(long)]
+    pub busy: bool,
+    /// Write all measurements into this file
+    #[arg(long, value_name = "FILE")]
+    pub json: Option<PathBuf>,
+}
+
+/// Measures, or starts the build that can.
+///
+/// # Errors
+/// If it does not build, the peer cannot be installed or started, or the machine is not idle.
+pub fn mlp(args: &MlpArgs) -> Result<()> {
+    // Numbers of an unoptimised build would be wrong; a smoke test has none to speak of.
+    if cfg!(debug_assertions) && !args.smoke {
+        return again(&["--release"]);
+    }
+    backend::mlp(args)
+}
+
+/// Runs the same command in a build with the engine.
+fn again(profile: &[&str]) -> Result<()> {
+    let mut command = tools::cargo(&[
+        "run",
+        "--quiet",
+        "--package",
+        "xtask",
+        "--features",
+        "bench",
+    ]);
+    tools::run(
+        command
+            .args(profile)
+            .arg("--")
+            .args(std::env::args_os().skip(1)),
+    )
+}
