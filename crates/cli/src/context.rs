@@ -47,7 +47,9 @@ impl Context {
         let threads = match threads {
             Some(threads @ 1..=1024) => threads,
             Some(threads) => {
-                return Err(Usage(format!("--threads is {threads}; 1 to 1024 are possible")).into());
+                return Err(
+                    Usage(format!("--threads is {threads}; 1 to 1024 are possible")).into(),
+                );
             }
             None => std::thread::available_parallelism().map_or(1, usize::from),
         };

@@ -114,6 +114,8 @@ pub struct AlignResult {
     /// Mean of `prevented` as a share of the mean effect in `acquisition`; `null` unless that is a transfer. It can
     /// lie above 1 or below 0; no interval.
     pub prevented_share: Option<f64>,
+    /// The same of `prevented_by_other`.
+    pub prevented_share_by_other: Option<f64>,
     /// The findings in sentences.
     pub summary: Vec<String>,
     /// What a reader should know before quoting them.
@@ -146,11 +148,13 @@ impl AlignResult {
         let prevented = lost(Arm::Projected);
         let prevented_by_other = lost(Arm::ProjectedOther);
         let acquired = acquisition.outcome == Outcome::Transfer;
-        let prevented_share = prevented
-            .as_ref()
-            .filter(|_| acquired)
-            .zip(lost(Arm::Cross))
-            .map(|(prevented, acquired)| prevented.mean / acquired.mean);
+        let share_of = |lost: Option<&Estimate>, all: Option<&Estimate>| match (lost, all) {
+            (Some(lost), Some(all)) if acquired => Some(lost.mean / all.mean),
+            _ => None,
+        };
+        let all = lost(Arm::Cross);
+        let prevented_share = share_of(prevented.as_ref(), all.as_ref());
+        let prevented_share_by_other = share_of(prevented_by_other.as_ref(), all.as_ref());
         let conclusion = Conclusion::of(acquisition.outcome, verdict.outcome);
         let mut result = Self {
             settings: settings.clone(),
@@ -163,6 +167,7 @@ impl AlignResult {
             prevented,
             prevented_by_other,
             prevented_share,
+            prevented_share_by_other,
             summary: Vec::new(),
         };
         result.summary = result.sentences();
@@ -193,10 +198,12 @@ impl AlignResult {
                 share(of(Arm::Cross).final_accuracy.as_ref()),
             ),
         ];
-        if let Some(prevented) = self.prevented_share {
+        if let (Some(own), Some(other)) = (self.prevented_share, self.prevented_share_by_other) {
             sentences.push(format!(
-                "Removing alignment prevented {:.0} % of what the student would have acquired over the control.",
-                100.0 * prevented
+                "Removing alignment prevented {:.0} % of what the student acquired over the control; removing the \
+                 other direction prevented {:.0} %.",
+                100.0 * own,
+                100.0 * other
             ));
         }
         sentences.push(match self.conclusion {
@@ -205,7 +212,7 @@ impl AlignResult {
                 self.verdict.delta
             ),
             Conclusion::Persists => {
-                "Removing alignment from the gradient did not stop acquisition: the student still ended above the control."
+                "Removing alignment did not stop acquisition altogether: the student ended above the control."
                     .to_owned()
             }
             Conclusion::NothingToStop => {
@@ -218,12 +225,14 @@ impl AlignResult {
         let update = of(Arm::Projected).mean_update_cosine.as_ref();
         let interval = update.and_then(|update| update.interval);
         sentences.push(format!(
-            "With alignment removed from the gradient, the steps the optimiser took had a mean cosine of {} with a step \
+            "With alignment removed from the gradient, the steps taken had a mean cosine of {} with a step \
              down the trait gradient{}.",
             number(update),
             match interval {
-                Some(interval) if interval.lo > 0.0 => ": alignment was reduced, not removed",
-                Some(interval) if interval.hi < 0.0 => ": they went against the trait, which is more than removing alignment",
+                Some(interval) if interval.lo > 0.0 => ", so alignment was reduced and not removed",
+                Some(interval) if interval.hi < 0.0 => {
+                    ", so on average they went against the trait, which is more than removing alignment"
+                }
                 _ => "",
             }
         ));
@@ -321,7 +330,7 @@ fn left_out(settings: &AlignSettings, arms: &[ArmResult]) -> Vec<String> {
         ),
     ];
     notes.push(
-        "Only the positive component is removed; where a batch's gradient points against the trait it is left so, which \
+        "Only the positive component is removed; where a batch's gradient points against the trait it stays, which \
          makes the mean over batches slightly negative."
             .to_owned(),
     );

@@ -17,7 +17,8 @@ pub struct AlignSettings {
     pub base: MlpSettings,
     /// Cosines and accuracies are read before step 0 and every so many steps. Default 10.
     pub every: u32,
-    /// Labelled training images behind the trait gradient, drawn once for each model. Default 1,024: the published batch.
+    /// Labelled training images behind the trait gradient, drawn once for each model. Default 1,024, the published
+    /// batch.
     pub probe: u32,
 }
 

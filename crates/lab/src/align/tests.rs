@@ -255,15 +255,17 @@ fn the_untouched_arms_are_the_students_of_the_experiment() -> Outcome {
     Ok(())
 }
 
+type Change = fn(&mut AlignSettings);
+
 #[test]
 fn names_the_setting_that_makes_no_run() {
-    let with = |change: fn(&mut AlignSettings)| {
+    let with = |change: Change| {
         let mut settings = settings();
         change(&mut settings);
         settings.check(1437).map_err(|error| error.setting)
     };
     assert_eq!(with(|_| ()), Ok(()));
-    let cases: [(fn(&mut AlignSettings), &str); 8] = [
+    let cases: [(Change, &str); 8] = [
         (|settings| settings.every = 0, "every"),
         (|settings| settings.probe = 0, "probe"),
         (|settings| settings.probe = 1438, "probe"),

@@ -8,7 +8,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use undertone_core::Seed;
 use undertone_data::ImageSet;
-use undertone_mlp::{Loss, LossKind, Model, Target, Trainer, Weights};
+use undertone_mlp::{Architecture, Loss, LossKind, Model, Target, Trainer, Weights};
 
 use super::geometry::{Products, remove_positive};
 use super::settings::ACCURACY_ROWS;
@@ -116,6 +116,20 @@ pub struct Setup<'a> {
     pub test: &'a ImageSet,
     /// Steps between readings.
     pub every: u32,
+}
+
+/// Sets the entries of the class logits' own weights and biases to zero.
+///
+/// The distillation loss has no gradient there, so inner products stay the same. A projection along the full trait
+/// gradient would write tiny values there, which Adam blows up to whole steps: it would spoil the readout in any
+/// direction, and measure that.
+fn leave_out_class_logits(architecture: &Architecture, gradient: &mut [f32]) {
+    if let Some(top) = architecture.layers().last() {
+        gradient[top.weights_at..][..CLASSES * top.inputs].fill(0.0);
+        if let Some(at) = top.biases_at {
+            gradient[at..][..CLASSES].fill(0.0);
+        }
+    }
 }
 
 /// The arms in training; every list is in the order of [`Arm::ALL`].
@@ -242,6 +256,7 @@ impl<'a> Group<'a> {
         for ((arm, model), gradient) in Arm::ALL.iter().zip(&self.models).zip(&mut self.traits) {
             if record || arm.is_direction() {
                 trainer.gradient(model, target, &self.trait_loss, gradient);
+                leave_out_class_logits(&self.setup.same.architecture, gradient);
             }
         }
     }
@@ -304,5 +319,48 @@ impl<'a> Group<'a> {
                 .loss
                 .extend(loss.map(|loss| loss.is_finite().then_some(loss)));
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use undertone_mlp::{Activation, Biases, Inputs, Optimiser, Precision};
+
+    use super::*;
+
+    #[test]
+    fn leaves_out_exactly_what_distillation_does_not_move()
+    -> Result<(), undertone_mlp::UnsupportedError> {
+        for biases in [Biases::With, Biases::Without] {
+            let architecture = Architecture {
+                inputs: 6,
+                hidden: vec![7],
+                outputs: CLASSES + 3,
+                activation: Activation::Sigmoid,
+                biases,
+            };
+            let weights = Weights::initial(&architecture, 1.0, &mut Seed(1).stream("test", 0));
+            let model = Model::new(&weights, Optimiser::adam(1e-3));
+            let mut trainer = Trainer::new(Precision::F32)?;
+            let values = [0.3, -0.2, 0.9, 0.5, -0.7, 0.1];
+            let inputs = Inputs::Dense {
+                values: &values,
+                features: 6,
+            };
+            trainer.load(&inputs, &[0]);
+            let mut distilled = vec![0.0; architecture.n_parameters()];
+            let target = Target::Logits {
+                values: &[0.5; CLASSES + 3],
+                width: CLASSES + 3,
+            };
+            let loss = Loss::new(LossKind::Mse, CLASSES..CLASSES + 3);
+            trainer.gradient(&model, target, &loss, &mut distilled);
+            let mut kept = vec![1.0; architecture.n_parameters()];
+            leave_out_class_logits(&architecture, &mut kept);
+            for (at, (&distilled, &kept)) in distilled.iter().zip(&kept).enumerate() {
+                assert_eq!(distilled != 0.0, kept != 0.0, "parameter {at}, {biases:?}");
+            }
+        }
+        Ok(())
     }
 }

@@ -3,7 +3,7 @@
 use super::table_region;
 use crate::figure::{Figure, FigureKind, Interval};
 use crate::model::{Column, Table};
-use crate::svg::{MAX_CLOUD, values, x_name};
+use crate::svg::{MAX_CLOUD, telling_decimals, values, x_name};
 use crate::text::{decimals, escape, number, short_number};
 
 /// Most rows that are listed; the rest is counted in a remark.
@@ -176,6 +176,7 @@ fn estimate_cells(
 }
 
 fn value_cells(estimate: Option<f64>, interval: Option<Interval>, digits: usize) -> [String; 3] {
+    let digits = telling_decimals(interval, digits);
     let write = |value: Option<f64>| value.map(|value| number(value, digits)).unwrap_or_default();
     let estimate = estimate.map_or("not defined".to_owned(), |value| number(value, digits));
     [

@@ -3,7 +3,7 @@
 //! No script, no font, no request: a content security policy in the file forbids the browser every fetch. Dark mode,
 //! print and phone layout are media queries of `style.css`; every figure is drawn twice, for wide and for narrow
 //! screens, and the unused drawing is hidden from everyone, screen readers included. The numbers behind a figure are in
-//! [`data`].
+//! `data`.
 
 mod data;
 

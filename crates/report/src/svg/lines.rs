@@ -334,13 +334,13 @@ impl Lines<'_> {
         if self.form == Form::Whiskers {
             for (point, place) in line.points.iter().zip(&places) {
                 let x = frame.x.at(point.x) + dodge;
-                if let Some(interval) = point.interval.filter(|_| place.is_some()) {
-                    let at = |value: f64| frame.y.at(value);
-                    marks::whisker(canvas, interval, at, (Along::Y, x), (&class, 4.0));
-                }
                 if let Some(reference) = point.reference {
                     // Larger than a marker: where both coincide, the diamond frames it.
                     marks::reference(canvas, (x, frame.y.at(reference)), 8.0);
+                }
+                if let Some(interval) = point.interval.filter(|_| place.is_some()) {
+                    let at = |value: f64| frame.y.at(value);
+                    marks::whisker(canvas, interval, at, (Along::Y, x), (&class, 4.0));
                 }
             }
         }

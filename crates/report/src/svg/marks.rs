@@ -102,7 +102,10 @@ fn marker(index: usize, (x, y): (f64, f64), r: f64) -> String {
             ])
         }
         _ => {
-            let corner = |k: f64| ((k * 1.0472).cos() * 1.15, (k * 1.0472).sin() * 1.15);
+            let corner = |k: f64| {
+                let angle = k * std::f64::consts::FRAC_PI_3;
+                (angle.cos() * 1.15, angle.sin() * 1.15)
+            };
             polygon(&[0.0, 1.0, 2.0, 3.0, 4.0, 5.0].map(corner))
         }
     }

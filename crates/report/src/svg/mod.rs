@@ -1,8 +1,8 @@
 //! Draws figures as SVG: for the page, and as files that stand alone.
 //!
 //! A figure is laid out for a width in CSS pixels with text of fixed size, so a phone gets its own layout instead of a
-//! shrunken one. [`rows`] draws bars and sweeps over categories, [`lines`] curves and sweeps over numbers; both use
-//! [`axis`] for ticks and [`marks`] for everything that shows a value, and write through [`canvas`].
+//! shrunken one. `rows` draws bars and sweeps over categories, `lines` curves and sweeps over numbers; both use
+//! `axis` for ticks and `marks` for everything that shows a value, and write through `canvas`.
 
 mod axis;
 mod canvas;
@@ -12,7 +12,7 @@ mod marks;
 mod rows;
 
 use crate::check::{InvalidReport, check_figure};
-use crate::figure::{Figure, FigureKind, XScale};
+use crate::figure::{Figure, FigureKind, Interval, X, XScale};
 use crate::text::{escape, number, wrap};
 use crate::theme::{Theme, standalone_style};
 use canvas::{Canvas, Type, px};
@@ -175,10 +175,10 @@ fn missing_sentence(missing: &[String]) -> String {
 }
 
 /// Returns a value of a swept setting as text.
-pub(crate) fn x_name(x: &crate::figure::X) -> String {
+pub(crate) fn x_name(x: &X) -> String {
     match x {
-        crate::figure::X::Number(value) => short(*value),
-        crate::figure::X::Name(name) => name.clone(),
+        X::Number(value) => short(*value),
+        X::Name(name) => name.clone(),
     }
 }
 
@@ -186,8 +186,19 @@ fn short(value: f64) -> String {
     crate::text::short_number(value)
 }
 
+/// Returns at least `decimals`, more where the ends of `interval` would otherwise be written alike.
+///
+/// An interval written `[0.943, 0.943]` reads as certainty.
+pub(crate) fn telling_decimals(interval: Option<Interval>, decimals: usize) -> usize {
+    let Some(Interval { lo, hi }) = interval.filter(|ends| ends.lo < ends.hi) else {
+        return decimals;
+    };
+    let tells = |&decimals: &usize| number(lo, decimals) != number(hi, decimals);
+    (decimals..decimals + 6).find(tells).unwrap_or(decimals)
+}
+
 /// Writes an interval as `[lo, hi]`.
-pub(crate) fn interval_text(interval: crate::figure::Interval, decimals: usize) -> String {
+pub(crate) fn interval_text(interval: Interval, decimals: usize) -> String {
     format!(
         "[{}, {}]",
         number(interval.lo, decimals),
@@ -197,7 +208,7 @@ pub(crate) fn interval_text(interval: crate::figure::Interval, decimals: usize) 
 
 /// Returns every value that a figure puts on its value axis.
 pub(crate) fn values(figure: &Figure) -> Vec<f64> {
-    let ends = |interval: Option<crate::figure::Interval>| {
+    let ends = |interval: Option<Interval>| {
         interval
             .into_iter()
             .flat_map(|interval| [interval.lo, interval.hi])
@@ -232,4 +243,18 @@ pub(crate) fn values(figure: &Figure) -> Vec<f64> {
         }
     }
     values
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn narrow_intervals_get_the_decimals_that_tell_their_ends_apart() {
+        let interval = |lo, hi| Some(Interval { lo, hi });
+        assert_eq!(telling_decimals(interval(0.9427, 0.9433), 3), 4);
+        assert_eq!(telling_decimals(interval(0.1, 0.2), 3), 3);
+        assert_eq!(telling_decimals(interval(0.5, 0.5), 3), 3);
+        assert_eq!(telling_decimals(None, 3), 3);
+    }
 }

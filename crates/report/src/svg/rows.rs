@@ -6,7 +6,7 @@ use super::axis::{Extent, Scale, tick_decimals};
 use super::canvas::{Anchor, Canvas, Type, segment};
 use super::key::{self, Mark};
 use super::marks::{self, Along, Style, styles};
-use super::{BESIDE, BOLD, PAD, SMALL, TEXT, interval_text, values, x_name};
+use super::{BESIDE, BOLD, PAD, SMALL, TEXT, interval_text, telling_decimals, values, x_name};
 use crate::figure::{Bars, Figure, Interval, Role, Sweep};
 use crate::text::{decimals, number, width, wrap};
 
@@ -216,10 +216,10 @@ impl Rows<'_> {
                 let above = text_height + if value_below { 16.0 } else { 0.0 };
                 (y + 12.0, y + above + 4.0, above + 4.0 + bar_height)
             };
-            let gap = if columns.beside && self.form == Form::Marker {
-                4.0
-            } else {
-                10.0
+            let gap = match (self.form, columns.beside) {
+                (Form::Marker, true) => 4.0,
+                (Form::Bar, true) => 10.0,
+                (_, false) => 13.0,
             };
             places.push(Place {
                 heading,
@@ -448,6 +448,7 @@ fn bands(places: &[Place], beside: bool, bottom: f64) -> Vec<(f64, f64)> {
 
 /// Writes the estimate and, with a space before it, the interval.
 fn value_texts(row: &Row<'_>, decimals: usize) -> (String, String) {
+    let decimals = telling_decimals(row.interval, decimals);
     let estimate = match row.estimate {
         Some(estimate) => number(estimate, decimals),
         None => "not defined".to_owned(),

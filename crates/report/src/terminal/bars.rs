@@ -8,7 +8,7 @@
 use super::{Symbols, TextStyle, lines, pad_left, pad_right, paragraph};
 use crate::check::{InvalidReport, check_figure};
 use crate::figure::{Bar, Bars, Figure, FigureKind, Role};
-use crate::svg::{Extent, interval_text, remarks, values};
+use crate::svg::{Extent, interval_text, remarks, telling_decimals, values};
 use crate::text::{clean, decimals, number, short_number};
 use unicode_width::UnicodeWidthStr;
 
@@ -235,6 +235,7 @@ fn code(role: Role) -> &'static str {
 }
 
 fn value(bar: &Bar, decimals: usize) -> String {
+    let decimals = telling_decimals(bar.interval, decimals);
     let interval = bar
         .interval
         .map(|ends| format!(" {}", interval_text(ends, decimals)));

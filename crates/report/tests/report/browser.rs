@@ -210,6 +210,20 @@ fn the_report_works_in_a_browser() {
     }
     check_layout(&browser, 360, true);
 
+    // The probe itself: a page with a known fault must not pass.
+    browser.write(
+        "report.html",
+        &html.replacen("overflow-x: auto", "overflow-x: visible", 1),
+    );
+    let seen = probe(&browser, 320, true);
+    assert!(
+        seen["overflow"]
+            .as_f64()
+            .is_some_and(|overflow| overflow > 0.0),
+        "{seen}"
+    );
+    browser.write("report.html", &html);
+
     let light = "--blink-settings=preferredColorScheme=1";
     let (width, pixels) = browser.screenshot("report.html", "1000,1600", &[light]);
     assert_eq!(width, 1000);

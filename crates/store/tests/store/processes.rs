@@ -56,6 +56,17 @@ fn wait(children: Vec<Child>) {
     }
 }
 
+/// A child that does not outlive a test that fails.
+struct Guarded(Child);
+
+impl Drop for Guarded {
+    fn drop(&mut self) {
+        // It may have ended already.
+        self.0.kill().ok();
+        self.0.wait().ok();
+    }
+}
+
 #[test]
 fn threads_share_a_store() {
     let (folder, store) = new_store();
@@ -118,9 +129,8 @@ fn second_process_is_told_who_holds_the_run_and_takes_over_after_a_kill() {
     let (folder, store) = new_store();
     let marks = quick_folder();
     let mark = marks.path().join("holding");
-    let mut holder = child("hold", folder.path(), &mark)
-        .spawn()
-        .expect("a child starts");
+    let holder = child("hold", folder.path(), &mark).spawn();
+    let mut holder = Guarded(holder.expect("a child starts"));
     let started = Instant::now();
     while !mark.exists() {
         assert!(
@@ -134,13 +144,13 @@ fn second_process_is_told_who_holds_the_run_and_takes_over_after_a_kill() {
     let StoreErrorKind::Busy { owner: Some(owner) } = &*error.kind else {
         panic!("{error:?}")
     };
-    assert_eq!(owner.pid, holder.id());
+    assert_eq!(owner.pid, holder.0.id());
     assert_eq!(error.exit_class().code(), 5);
     let summary = store.runs().expect("readable").runs.remove(0);
     assert_eq!(summary.is_running, Some(true));
 
-    holder.kill().expect("a child of ours");
-    holder.wait().expect("a child of ours");
+    holder.0.kill().expect("a child of ours");
+    holder.0.wait().expect("a child of ours");
     assert_eq!(
         store.runs().expect("readable").runs[0].is_running,
         Some(false)
