@@ -58,10 +58,10 @@ pub struct Estimate {
 ///
 /// Formula: mean ± t(1 - (1 - level) / 2; n - 1) · s / √n, with s of divisor n - 1. Two-sided. Assumes independent values,
 /// normal or many enough for their mean to be; values that share a training seed must be averaged before. Equal values
-/// (s = 0) give an interval of no width, which says that none differed, not that the next one cannot.
+/// (s = 0) have no interval: one of no width would read as certainty.
 ///
 /// `None` if `values` is empty, holds a value that is not finite, or `level` is not strictly between 0 and 1. The
-/// interval and the standard deviation are absent for one value.
+/// interval is absent for one value and for equal ones, the standard deviation for one value.
 pub fn mean_t(values: &[f64], level: f64) -> Option<Estimate> {
     let moments = Moments::of(values).filter(|_| is_level(level))?;
     Some(Estimate {
@@ -73,9 +73,9 @@ pub fn mean_t(values: &[f64], level: f64) -> Option<Estimate> {
     })
 }
 
-/// Returns the Student t interval around the mean of a sample; `None` for n < 2.
+/// Returns the Student t interval around the mean of a sample; `None` for n < 2 or s = 0.
 pub(crate) fn t_interval(moments: &Moments, level: f64) -> Option<Interval> {
-    let standard_error = moments.sd()? / (moments.n as f64).sqrt();
+    let standard_error = moments.sd().filter(|&sd| sd > 0.0)? / (moments.n as f64).sqrt();
     Interval::around(
         moments.mean,
         t_factor(level, (moments.n - 1) as f64) * standard_error,

@@ -160,18 +160,16 @@ pub fn decide(treatment: &[f64], control: &[f64], rule: &Rule) -> Result<Verdict
     }
     let effect = mean_t(&differences, rule.level).ok_or(VerdictError::Overflow)?;
     let (mean, interval) = (effect.mean, effect.interval);
-    let sd = effect.sd.filter(|&sd| sd > 0.0);
+    let sd = effect.sd;
     verdict.effect = Some(effect);
-    let Some(interval) = interval else {
-        if differences.len() > 1 {
-            return Err(VerdictError::Overflow);
+    let (outcome, reason) = match (sd, interval) {
+        (None, _) => {
+            let reason = "There is one training seed; a single seed never decides.";
+            (Outcome::Inconclusive, reason.to_owned())
         }
-        verdict.reason = "There is one training seed; a single seed never decides.".to_owned();
-        return Ok(verdict);
-    };
-    let (outcome, reason) = match sd {
-        None => decide_equal(mean, differences.len(), rule.delta),
-        Some(sd) => {
+        (Some(0.0), _) => decide_equal(mean, differences.len(), rule),
+        (Some(_), None) => return Err(VerdictError::Overflow),
+        (Some(sd), Some(interval)) => {
             let alpha = 1.0 - rule.level;
             let power = PowerRule {
                 alpha,
@@ -291,26 +289,45 @@ fn decide_varying(
     (Outcome::Inconclusive, reason)
 }
 
-/// Decides where all `n` differences are `value`.
-fn decide_equal(value: f64, n: usize, delta: f64) -> (Outcome, String) {
+/// Decides where all `n` differences are `value`, by sign tests, which need no spread.
+///
+/// Were the median difference 0, all n would share a sign with probability 2^(1-n); were it delta or more, all n would lie
+/// below with probability 2^-n at most. Source: the exact sign test.
+fn decide_equal(value: f64, n: usize, rule: &Rule) -> (Outcome, String) {
+    let Rule { level, delta } = *rule;
     if value == 0.0 {
         let reason = format!(
-            "Treatment and control are equal in each of {n} seeds; the interval has no width."
+            "Treatment and control are equal in each of {n} seeds, which is also what a readout stuck at its floor or \
+             ceiling gives; there is no interval."
         );
         return (Outcome::NoTransfer, reason);
     }
-    let (outcome, comparison) = if value.abs() < delta {
-        (Outcome::NoTransfer, format!("it is smaller than {delta}"))
-    } else if value > 0.0 {
-        (Outcome::Transfer, format!("it is not smaller than {delta}"))
+    let chance = 0.5f64.powi(i32::try_from(n).unwrap_or(i32::MAX));
+    let (outcome, why) = if value.abs() < delta {
+        if chance <= 1.0 - level {
+            (
+                Outcome::NoTransfer,
+                format!("they are smaller than {delta}"),
+            )
+        } else {
+            (
+                Outcome::Inconclusive,
+                "too few to decide without spread".to_owned(),
+            )
+        }
+    } else if value < 0.0 {
+        let why = "they are below 0: the student moved away from the trait";
+        (Outcome::Inconclusive, why.to_owned())
+    } else if 2.0 * chance <= 1.0 - level {
+        (Outcome::Transfer, "all are above 0 (sign test)".to_owned())
     } else {
         (
             Outcome::Inconclusive,
-            "it is below 0: the student moved away from the trait".to_owned(),
+            "too few to decide without spread".to_owned(),
         )
     };
     let reason = format!(
-        "The interval has no width because all {n} differences are equal; their value, {}, decides: {comparison}.",
+        "All {n} differences are {}, so there is no interval: {why}.",
         short(value)
     );
     (outcome, reason)

@@ -123,20 +123,22 @@ fn equal_differences_are_compared_with_the_margin() {
         ),
         (None, None, None)
     );
-    check(
-        &[0.01; 3],
-        Outcome::NoTransfer,
-        "no width because all 3 differences are equal",
-    );
-    check(&[-0.01; 3], Outcome::NoTransfer, "no width");
-    check(&[0.02; 3], Outcome::Transfer, "not smaller than 0.02");
-    check(&[0.5; 2], Outcome::Transfer, "no width");
+    // With alpha = 0.05: 2^-5 is small enough for no transfer, 2^(1-6) for transfer, one seed fewer is not.
+    check(&[0.01; 5], Outcome::NoTransfer, "smaller than 0.02");
+    check(&[-0.01; 5], Outcome::NoTransfer, "smaller than 0.02");
+    check(&[0.01; 4], Outcome::Inconclusive, "too few");
+    check(&[0.02; 6], Outcome::Transfer, "above 0");
+    check(&[0.5; 5], Outcome::Inconclusive, "too few");
+    check(&[-0.5; 9], Outcome::Inconclusive, "away from the trait");
 }
 
 #[test]
 fn rounding_of_the_subtraction_is_no_spread() {
-    let found = verdict(&[0.3, 0.4, 0.9], &[0.1, 0.2, 0.7]);
-    assert!(found.reason.contains("no width"), "{}", found.reason);
+    let found = verdict(
+        &[0.3, 0.4, 0.9, 0.3, 0.4, 0.9],
+        &[0.1, 0.2, 0.7, 0.1, 0.2, 0.7],
+    );
+    assert!(found.reason.contains("no interval"), "{}", found.reason);
     assert_eq!(found.outcome, Outcome::Transfer);
 }
 
@@ -208,11 +210,9 @@ fn what_is_undefined_is_none() {
     assert!(mean_t(&[1.0, 2.0], 1.0).is_none());
     assert!(mean_normal(&[0.7]).is_some_and(|estimate| estimate.interval.is_none()));
     assert!(wilson(0, 0, 0.95).is_none() && wilson(3, 2, 0.95).is_none());
-    // Equal values have an interval of no width, but no statistic.
-    let equal = mean_t(&[0.1; 4], 0.95)
-        .and_then(|e| e.interval)
-        .expect("four values");
-    assert_eq!((equal.lo, equal.hi), (0.1, 0.1));
+    // Equal values have a mean, but neither interval nor statistic.
+    let equal = mean_t(&[0.1; 4], 0.95).expect("four values");
+    assert_eq!((equal.sd, equal.interval), (Some(0.0), None));
     assert!(paired_t(&[1.0, 2.0], &[0.0, 1.0], 0.95).is_none());
     assert!(
         paired_t(&[1.0, 2.0], &[0.0], 0.95).is_none() && paired_t(&[1.0], &[0.0], 0.95).is_none()
