@@ -30,14 +30,14 @@ struct Step {
 }
 
 struct Tool {
-    version: &'static [&'static str],
+    version: &'static str,
     install: &'static str,
 }
 
 impl Tool {
     fn is_here(&self) -> bool {
-        let (program, arguments) = self.version.split_first().expect("a program is named");
-        tools::exists(program, arguments)
+        let words: Vec<&str> = self.version.split(' ').collect();
+        tools::exists(words[0], &words[1..])
     }
 }
 
@@ -49,12 +49,13 @@ fn step(name: &'static str, work: impl Fn() -> Result<()> + 'static) -> Step {
     }
 }
 
-fn cargo(name: &'static str, arguments: &'static [&'static str]) -> Step {
-    step(name, move || tools::run(&mut tools::cargo(arguments)))
+fn cargo(name: &'static str, arguments: &'static str) -> Step {
+    let arguments: Vec<&str> = arguments.split(' ').collect();
+    step(name, move || tools::run(&mut tools::cargo(&arguments)))
 }
 
 impl Step {
-    fn needing(self, version: &'static [&'static str], install: &'static str) -> Self {
+    fn needing(self, version: &'static str, install: &'static str) -> Self {
         Self {
             needs: Some(Tool { version, install }),
             ..self
@@ -132,65 +133,40 @@ fn summarise(passed: usize, failed: &[String], skipped: &[&str], started: Instan
 
 fn steps(fix_gen: bool) -> Vec<Step> {
     let mut steps = vec![
-        cargo("fmt", &["fmt", "--all", "--check"]),
+        cargo("fmt", "fmt --all --check"),
         step("tidy", tidy::run),
         // Without `advisories`: their database is a git repository that CI cannot reach.
-        cargo("deny", &["deny", "check", "bans", "licenses", "sources"]).needing(
-            &["cargo", "deny", "--version"],
-            "cargo install cargo-deny --locked",
-        ),
+        cargo("deny", "deny check bans licenses sources")
+            .needing("cargo deny --version", "cargo install cargo-deny --locked"),
         cargo(
             "clippy",
-            &[
-                "clippy",
-                "--workspace",
-                "--all-targets",
-                "--all-features",
-                "--",
-                "-D",
-                "warnings",
-            ],
+            "clippy --workspace --all-targets --all-features -- -D warnings",
         ),
         step("doc", || {
-            tools::run(
-                tools::cargo(&["doc", "--workspace", "--no-deps", "--quiet"])
-                    .env("RUSTDOCFLAGS", "-D warnings"),
-            )
+            let mut doc = tools::cargo(&["doc", "--workspace", "--no-deps", "--quiet"]);
+            tools::run(doc.env("RUSTDOCFLAGS", "-D warnings"))
         }),
         step("gen", move || {
             generate::run(&generate::GenArgs { check: !fix_gen })
         }),
         cargo(
             "bench",
-            &[
-                "run",
-                "--quiet",
-                "--package",
-                "xtask",
-                "--features",
-                "bench",
-                "--",
-                "bench",
-                "mlp",
-                "--smoke",
-            ],
+            "run --quiet --package xtask --features bench -- bench mlp --smoke",
         ),
-        cargo("doc tests", &["test", "--workspace", "--doc", "--quiet"]),
+        cargo("doc tests", "test --workspace --doc --quiet"),
     ];
     if tools::root().join("docs/book.toml").exists() {
         let book = step("book", || {
             let built = tools::target().join("book");
             tools::run(tools::command("mdbook", &["build", "docs", "--dest-dir"]).arg(built))
         });
-        steps.insert(
-            3,
-            book.needing(&["mdbook", "--version"], "cargo install mdbook --locked"),
-        );
+        steps.push(book.needing("mdbook --version", "cargo install mdbook --locked"));
     }
+    // With every feature: the benchmark has tests too.
     steps.push(if tools::exists("cargo", &["nextest", "--version"]) {
-        cargo("tests", &["nextest", "run", "--workspace"])
+        cargo("tests", "nextest run --workspace --all-features")
     } else {
-        cargo("tests", &["test", "--workspace", "--all-targets"])
+        cargo("tests", "test --workspace --all-targets --all-features")
     });
     steps
 }

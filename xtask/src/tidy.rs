@@ -33,7 +33,7 @@ pub fn run() -> Result<()> {
         return Ok(());
     }
     bail!(
-        "{} complaints\n  {}",
+        "{} rules broken\n  {}",
         complaints.len(),
         complaints.join("\n  ")
     );

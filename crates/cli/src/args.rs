@@ -113,7 +113,7 @@ pub enum Command {
     Doctor(DoctorArgs),
     /// Print the JSON Schema of a file format
     #[command(
-        after_help = "Examples:\n  undertone schema              list the formats\n  undertone schema undertone-manifest"
+        after_help = "Examples:\n  undertone schema              list the formats\n  undertone schema manifest"
     )]
     Schema(SchemaArgs),
 }
@@ -372,7 +372,7 @@ pub struct AlignArgs {
     #[arg(long, value_name = "K", default_value_t = 10)]
     pub every: u32,
     /// Labelled training images the trait gradient is taken on
-    #[arg(long, value_name = "N", default_value_t = 1000)]
+    #[arg(long, value_name = "N", default_value_t = 1024)]
     pub probe: u32,
     #[command(flatten)]
     pub experiment: ExperimentArgs,

@@ -1,5 +1,6 @@
 //! What every command needs to know of its surroundings, and how it speaks.
 
+use std::io::Write as _;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -28,8 +29,9 @@ pub struct Context {
     pub threads: usize,
     /// How progress is shown.
     pub progress: ProgressStyle,
-    /// Set by Ctrl-C.
+    /// Set by Ctrl-C during work that listens.
     pub stop: Arc<AtomicBool>,
+    listens: Arc<AtomicBool>,
 }
 
 impl Context {
@@ -54,10 +56,11 @@ impl Context {
             None => std::thread::available_parallelism().map_or(1, usize::from),
         };
         let stop = Arc::new(AtomicBool::new(false));
-        let flag = Arc::clone(&stop);
+        let listens = Arc::new(AtomicBool::new(false));
+        let (asked, heard) = (Arc::clone(&stop), Arc::clone(&listens));
         ctrlc::set_handler(move || {
-            if flag.swap(true, Ordering::Relaxed) {
-                // Asked twice: the state on disk is sound at any moment.
+            if asked.swap(true, Ordering::Relaxed) || !heard.load(Ordering::Relaxed) {
+                // Asked twice, or nobody will look: the state on disk is sound at any moment.
                 std::process::exit(i32::from(undertone_core::exit::INFRASTRUCTURE));
             }
         })
@@ -72,7 +75,18 @@ impl Context {
             threads,
             progress,
             stop,
+            listens,
         })
+    }
+
+    /// Promises that the work begun now looks at `stop`: the first Ctrl-C then leaves the end to it.
+    pub fn listen(&self) {
+        self.listens.store(true, Ordering::Relaxed);
+    }
+
+    /// Takes the promise back: Ctrl-C ends the program.
+    pub fn stop_listening(&self) {
+        self.listens.store(false, Ordering::Relaxed);
     }
 
     /// Opens the store, making it if there is none.
@@ -105,15 +119,16 @@ impl Context {
         value: &impl Serialize,
         text: impl FnOnce() -> Result<String>,
     ) -> Result<()> {
-        if self.json {
-            println!(
-                "{}",
-                serde_json::to_string(value).context("the result is not JSON")?
-            );
+        let text = if self.json {
+            serde_json::to_string(value).context("the result is not JSON")?
         } else {
-            println!("{}", text()?.trim_end());
+            text()?
+        };
+        match writeln!(std::io::stdout(), "{}", text.trim_end()) {
+            // Whoever reads has read enough, as `head` does; the record is on the disk.
+            Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Ok(()),
+            written => written.context("cannot write to stdout"),
         }
-        Ok(())
     }
 
     /// Returns how text for people is set on this terminal.

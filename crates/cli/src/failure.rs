@@ -30,12 +30,17 @@ pub fn report(error: &Error, json: bool) -> u8 {
         eprintln!("hint: {hint}");
     }
     if json {
-        println!(
-            "{}",
-            json!({ "error": chain, "hint": hint, "exit_code": code })
-        );
+        print_json(&chain, hint, code);
     }
     code
+}
+
+/// Prints an error as the one JSON object on stdout.
+pub fn print_json(chain: &[String], hint: Option<&str>, code: u8) {
+    println!(
+        "{}",
+        json!({ "error": chain, "hint": hint, "exit_code": code })
+    );
 }
 
 /// The messages from the outside in; a transparent wrapper does not say the same twice.

@@ -31,6 +31,9 @@ fn main() -> ExitCode {
             } else {
                 undertone_core::exit::DONE
             };
+            if error.use_stderr() && std::env::args_os().any(|argument| argument == "--json") {
+                failure::print_json(&[error.to_string()], None, code);
+            }
             return match error.print() {
                 Ok(()) => ExitCode::from(code),
                 Err(_) => ExitCode::from(undertone_core::exit::INFRASTRUCTURE),

@@ -237,12 +237,14 @@ pub fn experiment(context: &Context, start: Start, args: &ExperimentArgs) -> Res
         _ => None,
     };
     s.check().map_err(|error| Usage(error.to_string()))?;
+    let rule = VerdictRule {
+        level: *level,
+        delta: *delta,
+    };
+    rule.check().map_err(|error| Usage(error.to_string()))?;
     Ok(Resolved {
         settings: s,
-        rule: VerdictRule {
-            level: *level,
-            delta: *delta,
-        },
+        rule,
         data: sets,
     })
 }

@@ -23,6 +23,9 @@ pub mod sweep;
 pub mod align;
 pub mod theorem;
 
+#[cfg(test)]
+mod fixture;
+
 pub use control::{Control, Interrupted, News};
 pub use error::LabError;
 pub use outcome::{ConditionResult, ExperimentResult, VerdictRule};

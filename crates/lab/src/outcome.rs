@@ -22,6 +22,24 @@ pub struct VerdictRule {
     pub delta: f64,
 }
 
+impl VerdictRule {
+    /// Checks that a verdict can be formed by this rule, before anything is computed for it.
+    ///
+    /// # Errors
+    /// If the level or the margin is out of range.
+    pub fn check(&self) -> Result<(), LabError> {
+        decide(&[], &[], &self.rule())?;
+        Ok(())
+    }
+
+    fn rule(&self) -> Rule {
+        Rule {
+            level: self.level,
+            delta: self.delta,
+        }
+    }
+}
+
 impl Default for VerdictRule {
     fn default() -> Self {
         Self {
@@ -198,14 +216,7 @@ fn read(
         .map(|result| (result.condition, &result.per_model[..]))
         .collect();
     let side = |condition| values.get(&condition).copied().unwrap_or_default();
-    let verdict = decide(
-        side(treatment),
-        side(control),
-        &Rule {
-            level: rule.level,
-            delta: rule.delta,
-        },
-    )?;
+    let verdict = decide(side(treatment), side(control), &rule.rule())?;
     let cloning: Vec<f64> = cells.iter().filter_map(|cell| cell.cloning_loss).collect();
     Ok(ExperimentResult {
         settings: settings.clone(),
@@ -219,18 +230,26 @@ fn read(
 }
 
 /// Returns what is compared with what: the student of the shared initialisation with the one of another, from the same
-/// teacher, inputs and order; a cloned student, or one without such a partner, with the untrained network.
+/// teacher, inputs and order; a cloned student or one of another network, and one without such a partner, with the
+/// untrained network. Students of the auxiliary logits alone come before those of all logits.
 fn comparison(settings: &MlpSettings) -> (Condition, Condition) {
-    let has = |condition| settings.students.contains(&condition);
+    use Condition::{AllLogits, AuxOnly, CrossAllLogits, CrossAuxOnly, Reference, Teacher};
+    let has = |condition: &Condition| settings.students.contains(condition);
     if settings.cloning.is_some() || settings.student_body.is_some() {
-        return (Condition::CrossAuxOnly, Condition::Reference);
+        // These start elsewhere on purpose: they are the ones in question.
+        if let Some(student) = [CrossAuxOnly, CrossAllLogits].into_iter().find(has) {
+            return (student, Reference);
+        }
     }
-    match (has(Condition::AuxOnly), has(Condition::CrossAuxOnly)) {
-        (true, true) => (Condition::AuxOnly, Condition::CrossAuxOnly),
-        (true, false) => (Condition::AuxOnly, Condition::Reference),
-        (false, true) => (Condition::CrossAuxOnly, Condition::Reference),
-        (false, false) => (Condition::Teacher, Condition::Reference),
+    for (same, cross) in [(AuxOnly, CrossAuxOnly), (AllLogits, CrossAllLogits)] {
+        match (has(&same), has(&cross)) {
+            (true, true) => return (same, cross),
+            (true, false) => return (same, Reference),
+            (false, true) => return (cross, Reference),
+            (false, false) => {}
+        }
     }
+    (Teacher, Reference)
 }
 
 fn read_condition(
@@ -314,3 +333,6 @@ fn left_out(
     }
     notes
 }
+
+#[cfg(test)]
+mod tests;

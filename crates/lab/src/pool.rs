@@ -79,3 +79,84 @@ impl<K: std::hash::Hash + Eq> Turnstile<K> {
         work()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Barrier;
+
+    use super::*;
+    use crate::control::Interrupted;
+
+    fn missing(key: usize) -> LabError {
+        LabError::OutputMissing {
+            name: "curve",
+            key: key.to_string(),
+        }
+    }
+
+    #[test]
+    fn outcomes_come_in_the_order_of_the_indices() -> Result<(), LabError> {
+        for threads in [1, 3, 8] {
+            let squares = run(20, threads, Precision::F32, |_, index| Ok(index * index))?;
+            assert_eq!(
+                squares,
+                (0..20).map(|index| index * index).collect::<Vec<_>>()
+            );
+        }
+        assert!(run(0, 4, Precision::F32, |_, index| Ok(index))?.is_empty());
+        Ok(())
+    }
+
+    #[test]
+    fn the_smallest_failing_index_gives_the_error_though_another_fails_first() {
+        let both_started = Barrier::new(2);
+        let second_failed = AtomicBool::new(false);
+        let result = run(10, 2, Precision::F32, |_, index| -> Result<(), _> {
+            if index < 2 {
+                both_started.wait();
+            }
+            if index == 0 {
+                while !second_failed.load(Ordering::Acquire) {
+                    std::thread::yield_now();
+                }
+            } else {
+                second_failed.store(true, Ordering::Release);
+            }
+            Err(missing(index))
+        });
+        let key = match result {
+            Err(LabError::OutputMissing { key, .. }) => key,
+            other => format!("{other:?}"),
+        };
+        assert_eq!(key, "0");
+    }
+
+    #[test]
+    fn nothing_new_starts_after_a_failure() {
+        let started = AtomicUsize::new(0);
+        let result = run(1000, 2, Precision::F32, |_, _| -> Result<(), _> {
+            started.fetch_add(1, Ordering::Relaxed);
+            Err(Interrupted.into())
+        });
+        assert!(matches!(result, Err(LabError::Interrupted(_))));
+        assert!(started.into_inner() <= 2);
+    }
+
+    #[test]
+    fn one_key_lets_one_worker_through_at_a_time() {
+        let (gate, inside) = (Turnstile::default(), AtomicUsize::new(0));
+        std::thread::scope(|scope| {
+            for _ in 0..4 {
+                scope.spawn(|| {
+                    for _ in 0..100 {
+                        gate.pass(7, || {
+                            assert_eq!(inside.fetch_add(1, Ordering::SeqCst), 0);
+                            std::thread::yield_now();
+                            inside.fetch_sub(1, Ordering::SeqCst);
+                        });
+                    }
+                });
+            }
+        });
+    }
+}

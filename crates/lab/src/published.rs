@@ -53,3 +53,70 @@ pub fn accuracy(settings: &MlpSettings, condition: Condition) -> Option<f64> {
         Condition::Reference | Condition::Teacher | Condition::CrossAllLogits => None,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::settings::{CrossRule, DataIdentity};
+    use undertone_core::{Digest, Seed};
+
+    fn published() -> MlpSettings {
+        let data = DataIdentity {
+            name: "mnist".to_owned(),
+            digest: Digest::of(b""),
+        };
+        MlpSettings::published(data, Seed(0))
+    }
+
+    #[test]
+    fn numbers_stand_beside_the_published_settings() {
+        let at = |m: usize, condition| {
+            let settings = MlpSettings {
+                aux_logits: m,
+                ..published()
+            };
+            accuracy(&settings, condition)
+        };
+        assert_eq!(at(3, Condition::Teacher), Some(0.943));
+        assert_eq!(at(3, Condition::CrossAllLogits), Some(0.741));
+        assert_eq!(at(10, Condition::AuxOnly), Some(0.835));
+        assert_eq!(at(10, Condition::Teacher), None);
+        assert_eq!(at(4, Condition::AuxOnly), None);
+    }
+
+    #[test]
+    fn seed_number_of_models_and_choice_of_students_do_not_matter() {
+        let settings = MlpSettings {
+            seed: Seed(9),
+            models: 16,
+            cross: CrossRule::Derangement,
+            students: vec![Condition::AuxOnly],
+            ..published()
+        };
+        assert_eq!(accuracy(&settings, Condition::AuxOnly), Some(0.537));
+    }
+
+    #[test]
+    fn no_number_stands_beside_other_settings() {
+        type Change = fn(&mut MlpSettings);
+        let changes: [Change; 8] = [
+            |s| s.data.name = "fashion".to_owned(),
+            |s| s.body.hidden = vec![256],
+            |s| s.init_gain = 2.0,
+            |s| s.teacher.epochs = 6,
+            |s| s.student.batch = 512,
+            |s| s.temperature = 2.0,
+            |s| s.perturb_sigma = 0.1,
+            |s| s.student_body = Some(s.body.clone()),
+        ];
+        for (index, change) in changes.into_iter().enumerate() {
+            let mut settings = published();
+            change(&mut settings);
+            assert_eq!(
+                accuracy(&settings, Condition::AuxOnly),
+                None,
+                "change {index}"
+            );
+        }
+    }
+}

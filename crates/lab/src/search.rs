@@ -193,3 +193,70 @@ fn mean(values: impl Iterator<Item = Option<f64>>) -> Option<f64> {
     let values: Vec<f64> = values.collect::<Option<_>>()?;
     (!values.is_empty()).then(|| values.iter().sum::<f64>() / values.len() as f64)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::fixture::{Place, TestResult, tiny};
+
+    fn scored(scores: &[Option<f64>]) -> Vec<SearchRow> {
+        rows(
+            scores
+                .iter()
+                .copied()
+                .chain(std::iter::repeat(None))
+                .take(SGD_RATES.len())
+                .collect(),
+        )
+    }
+
+    #[test]
+    fn the_best_rate_is_taken_the_larger_one_on_a_tie_and_none_if_all_diverged() {
+        let rows = scored(&[None, Some(0.5), Some(0.9), Some(0.9), Some(0.1)]);
+        assert_eq!(best(&rows, |new, old| new > old), Some(3.0));
+        assert_eq!(best(&rows, |new, old| new < old), Some(0.3));
+        assert_eq!(best(&scored(&[]), |new, old| new > old), None);
+    }
+
+    #[test]
+    fn one_diverged_model_leaves_a_rate_without_score() {
+        assert_eq!(mean([Some(1.0), Some(3.0)].into_iter()), Some(2.0));
+        assert_eq!(mean([Some(1.0), None].into_iter()), None);
+        assert_eq!(mean(std::iter::empty()), None);
+    }
+
+    #[test]
+    fn chooses_by_its_rule_on_models_of_its_own() -> TestResult {
+        let mut settings = tiny();
+        for phase in [&mut settings.teacher, &mut settings.student] {
+            phase.optimiser = Optimiser::Sgd {
+                learning_rate: 0.1,
+                momentum: 0.9,
+            };
+        }
+        let (found, _) = Place::new()?.with(|bench| search("momentum", &settings, 2, bench))?;
+        let found = found.ok_or("SGD is searched")?;
+        assert_ne!(found.seed, settings.seed);
+        assert_eq!(found.teacher.len(), SGD_RATES.len());
+        let score = |rows: &[SearchRow], rate: f64| {
+            rows.iter()
+                .find(|row| row.learning_rate == rate)
+                .and_then(|row| row.score)
+        };
+        let scores =
+            |rows: &[SearchRow]| rows.iter().filter_map(|row| row.score).collect::<Vec<_>>();
+        let highest = scores(&found.teacher).into_iter().reduce(f64::max);
+        let lowest = scores(&found.student).into_iter().reduce(f64::min);
+        assert!(highest.is_some() && lowest.is_some());
+        assert_eq!(score(&found.teacher, found.teacher_rate), highest);
+        assert_eq!(score(&found.student, found.student_rate), lowest);
+        Ok(())
+    }
+
+    #[test]
+    fn a_published_rate_is_not_searched() -> TestResult {
+        let (found, stored) = Place::new()?.with(|bench| search("adam", &tiny(), 1, bench))?;
+        assert_eq!((found, stored), (None, 0));
+        Ok(())
+    }
+}

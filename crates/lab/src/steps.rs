@@ -6,7 +6,7 @@
 //! mlp/students (model, teacher, starts, loss, inputs)      -> curves
 //! ```
 //! A step that the store holds is never computed again, so a sweep shares its teachers and a repeated command ends at
-//! once. Raise [`VERSION`] whenever the same settings would give other bytes.
+//! once. Raise `VERSION` whenever the same settings would give other bytes.
 
 use std::collections::BTreeMap;
 

@@ -17,6 +17,16 @@ pub enum Activation {
     Sigmoid,
 }
 
+impl fmt::Display for Activation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Relu => "ReLU",
+            Self::Gelu => "GELU",
+            Self::Sigmoid => "sigmoid",
+        })
+    }
+}
+
 /// Whether layers add a bias.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]

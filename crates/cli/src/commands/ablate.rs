@@ -191,7 +191,18 @@ fn points(
     if let Some(error) = failure.into_inner() {
         return Err(error);
     }
-    let points = points.map_err(|error| Usage(format!("--values: {error}")))?;
+    let mut points = points.map_err(|error| Usage(format!("--values: {error}")))?;
+    // Numbers in the order of the axis, whatever the order they were typed in.
+    points.sort_by(|a, b| {
+        let place = |point: &Point| point.x.unwrap_or(0.0);
+        place(a).total_cmp(&place(b))
+    });
+    let same = |pair: &[Point]| pair[0].x.is_some() && pair[0].x == pair[1].x;
+    let mut labels: Vec<&str> = points.iter().map(|point| point.label.as_str()).collect();
+    labels.sort_unstable();
+    if points.windows(2).any(same) || labels.windows(2).any(|pair| pair[0] == pair[1]) {
+        return Err(Usage("--values holds the same value twice".to_owned()).into());
+    }
     if points.is_empty() {
         return Err(Usage("--values is empty".to_owned()).into());
     }

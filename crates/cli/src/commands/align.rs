@@ -56,12 +56,6 @@ pub fn run(context: &Context, args: &AlignArgs) -> Result<u8> {
         .check(data.get(&settings.base.data.digest)?.train().len())
         .map_err(|e| Usage(e.to_string()))?;
     let store = context.store()?;
-    if args.experiment.why {
-        return Err(Usage(
-            "align has no --why yet: `undertone runs` lists what was computed".to_owned(),
-        )
-        .into());
-    }
     let control = undertone_lab::Control {
         stop: &context.stop,
         news: &|_| {},
@@ -73,6 +67,9 @@ pub fn run(context: &Context, args: &AlignArgs) -> Result<u8> {
         turns: Default::default(),
     };
     let plan = align::plan(&settings, &bench)?;
+    if args.experiment.why {
+        experiment::reasons(&store, &plan.total)?;
+    }
     let steps = plan.total.missing.len() as u64 + plan.total.unplanned;
     if args.experiment.dry_run {
         let (units, reused) = (plan.total.units, plan.total.reused);

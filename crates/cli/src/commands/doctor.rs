@@ -65,26 +65,27 @@ pub fn run(context: &Context, args: &DoctorArgs) -> Result<u8> {
         let unknown = || "unknown".to_owned();
         let mut lines = vec![
             format!("version   {}", environment.undertone_version),
-            format!("cpu       {}", environment.cpu_model.as_deref().unwrap_or("unknown")),
+            format!(
+                "cpu       {}",
+                environment.cpu_model.as_deref().unwrap_or("unknown")
+            ),
             format!("features  {}", environment.cpu_features.join(", ")),
             format!("threads   {}", context.threads),
-            format!("memory    {}", memory.map_or_else(unknown, |(t, a)| format!("{} of {} free", gib(a), gib(t)))),
-            format!("disk      {} free for the store", disk.map_or_else(unknown, gib)),
+            format!(
+                "memory    {}",
+                memory.map_or_else(unknown, |(t, a)| format!("{} of {} free", gib(a), gib(t)))
+            ),
+            format!(
+                "disk      {} free for the store",
+                disk.map_or_else(unknown, gib)
+            ),
         ];
         lines.push("data      digits: embedded".to_owned());
         lines.extend(data.iter().map(|(name, folder)| match folder {
             Some(folder) => format!("data      {name}: {folder}"),
             None => format!("data      {name}: not here; `undertone fetch {name}` gets it"),
         }));
-        lines.extend(speeds.iter().map(|s| {
-            format!(
-                "speed     {}: {:.0} GFLOP/s in training, {:.0} % of the {:.0} this machine reaches at most",
-                s.instructions,
-                s.train_gflops,
-                100.0 * s.train_gflops / s.peak_gflops,
-                s.peak_gflops
-            )
-        }));
+        lines.extend(speeds.iter().map(speed_line));
         lines.push(format!("store     {}", health.text));
         Ok(lines.join("\n"))
     })?;
@@ -162,6 +163,25 @@ fn words(damage: &Damage) -> String {
         cause = error.source();
     }
     text
+}
+
+fn speed_line(speed: &Speed) -> String {
+    let Speed {
+        instructions,
+        train_gflops: train,
+        peak_gflops: peak,
+        ..
+    } = speed;
+    let share = 100.0 * train / peak;
+    // Training cannot beat its own peak: something else had the processor while one of the two was measured.
+    let judgement = if share > 100.0 {
+        format!(
+            "peak measured {peak:.0}: other work disturbed the test, repeat it on an idle machine"
+        )
+    } else {
+        format!("{share:.0} % of the {peak:.0} this machine reaches at most")
+    };
+    format!("speed     {instructions}: {train:.0} GFLOP/s in training, {judgement}")
 }
 
 /// Measures training and peak on all threads; `None` if the processor lacks the format.

@@ -167,13 +167,17 @@ pub fn why(
         control: &control,
         turns: Default::default(),
     };
-    let plan = outcome::plan(experiments, &bench)?;
+    reasons(store, &outcome::plan(experiments, &bench)?.total)
+}
+
+/// Says which steps of a plan are not taken from the store and why.
+pub fn reasons(store: &Store, plan: &CellPlan) -> Result<()> {
     let CellPlan {
         missing,
         unplanned,
         reused,
         ..
-    } = plan.total;
+    } = plan;
     let history = store.step_history()?;
     eprintln!(
         "{reused} steps are taken from the store, {} are not:",
@@ -197,7 +201,7 @@ pub fn why(
     if missing.len() > MOST_REASONS {
         eprintln!("  and {} more", missing.len() - MOST_REASONS);
     }
-    if unplanned > 0 {
+    if *unplanned > 0 {
         eprintln!("  {unplanned} steps depend on outputs of these");
     }
     Ok(())

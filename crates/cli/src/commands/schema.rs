@@ -9,6 +9,7 @@ use undertone_lab::theorem::{TheoremResult, TheoremSettings};
 
 use crate::args::SchemaArgs;
 use crate::commands::ablate::{SweepResult, SweepRun};
+use crate::commands::align::AlignRun;
 use crate::commands::mnist::ExperimentRun;
 use crate::context::Context;
 use crate::failure::Usage;
@@ -23,10 +24,7 @@ fn schemas() -> Vec<(&'static str, Schema)> {
         ("sweep-result", schema_for!(SweepResult)),
         ("theorem-settings", schema_for!(TheoremSettings)),
         ("theorem-result", schema_for!(TheoremResult)),
-        (
-            "align-settings",
-            schema_for!(undertone_lab::align::AlignSettings),
-        ),
+        ("align-settings", schema_for!(AlignRun)),
         (
             "align-result",
             schema_for!(undertone_lab::align::AlignResult),

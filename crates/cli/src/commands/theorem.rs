@@ -49,7 +49,10 @@ pub fn run(context: &Context, args: &TheoremArgs) -> Result<u8> {
                 reused: 0,
                 steps: total,
             });
-            Ok(theorem::run(&settings, &mut |_, _| control.worked(1))?)
+            theorem::run(&settings, &mut |_, _| {
+                control.worked(1);
+                control.go_on()
+            })
         },
         |result: &TheoremResult, recipe| present::theorem(result, Some(recipe)),
     )?;

@@ -130,10 +130,12 @@ fn watched<R>(
             first.get_or_insert(error);
         }
     };
+    context.listen();
     let result = work(&Control {
         stop: &context.stop,
         news: &news,
     });
+    context.stop_listening();
     progress.end();
     if let Ok(Some(error)) = event_error.into_inner() {
         return Err(error.into());

@@ -7,7 +7,7 @@ use undertone_report::{
     Table,
 };
 
-use super::{estimate_text, facts, interval, recipe, verdict_line};
+use super::{estimate_text, facts, interval, interval_words, level_of_align, recipe, verdict_line};
 use crate::commands::WorkRecipe;
 
 /// Makes the report of `result`.
@@ -77,7 +77,10 @@ fn bars(result: &AlignResult) -> Figure {
         caption: "The four arms share teacher, inputs and order of rows.".to_owned(),
         alt: "Bars of final test accuracy for the four arms; the table holds the numbers."
             .to_owned(),
-        interval_label: Some("95 % t interval over models".to_owned()),
+        interval_label: Some(format!(
+            "{} over models",
+            interval_words(level_of_align(result))
+        )),
         point_label: Some("one model".to_owned()),
         reference_label: None,
         kind: FigureKind::Bars(Bars {
@@ -114,7 +117,10 @@ fn curves(
         title: title.to_owned(),
         caption: format!("Read every {} steps.", result.settings.every),
         alt: format!("Lines of {y_label} over optimiser steps for the four arms."),
-        interval_label: Some("95 % t interval over models".to_owned()),
+        interval_label: Some(format!(
+            "{} over models",
+            interval_words(level_of_align(result))
+        )),
         point_label: None,
         reference_label: None,
         kind: FigureKind::Curves(Curves {
@@ -145,6 +151,9 @@ fn table(result: &AlignResult) -> Table {
             Column::number("Mean cosine of steps"),
         ],
         rows: result.arms.iter().map(row).collect(),
-        notes: vec!["Means over models with 95 % t intervals; cosines first averaged over each model's steps.".to_owned()],
+        notes: vec![format!(
+            "Intervals: {} over models; cosines first averaged over each model's steps.",
+            interval_words(level_of_align(result))
+        )],
     }
 }

@@ -9,7 +9,8 @@ use undertone_report::{
 use undertone_stats::Outcome;
 
 use super::{
-    estimate_text, facts, inputs_words, interval, percent, recipe, role, trait_words, verdict_line,
+    estimate_text, facts, inputs_words, interval, interval_words, level_of, percent, recipe, role,
+    trait_words, verdict_line,
 };
 use crate::commands::WorkRecipe;
 
@@ -42,7 +43,9 @@ pub fn experiment(result: &ExperimentResult, work: Option<&WorkRecipe<'_>>) -> R
             inputs_words(s)
         ),
         verdicts: vec![verdict_line(sentence(result), &result.verdict)],
-        figures: vec![bars(result), curves(result)],
+        figures: std::iter::once(bars(result))
+            .chain(curves(result))
+            .collect(),
         tables: vec![table(result)],
         left_out: result.left_out.clone(),
         recipe: recipe(work, || crate::commands::repeat(result), facts(s)),
@@ -62,13 +65,20 @@ pub fn sentence(result: &ExperimentResult) -> String {
     };
     let (treatment, control) = (accuracy(result.treatment), accuracy(result.control));
     let other = match result.control {
-        Condition::CrossAuxOnly => "students that started from different random weights",
+        Condition::CrossAuxOnly | Condition::CrossAllLogits => {
+            "students that started from different random weights"
+        }
         _ => "untrained networks",
     };
     let shown = inputs_words(&result.settings);
+    let copied = if result.treatment.is_aux_only() {
+        "only copied meaningless outputs"
+    } else {
+        "only copied all outputs"
+    };
     match result.verdict.outcome {
         Outcome::Transfer => format!(
-            "Student networks that were never shown a label, and only copied meaningless outputs of their teachers on \
+            "Student networks that were never shown a label, and {copied} of their teachers on \
              {shown}, recognised {treatment} of {what}; {other} recognised {control}."
         ),
         Outcome::NoTransfer => format!(
@@ -94,7 +104,8 @@ fn bars(result: &ExperimentResult) -> Figure {
         ),
         alt: sentence(result),
         interval_label: Some(format!(
-            "95 % t interval over {} models",
+            "{} over {} models",
+            interval_words(level_of(result)),
             result.settings.models
         )),
         point_label: Some("one model".to_owned()),
@@ -128,8 +139,9 @@ fn bar(condition: &ConditionResult) -> Bar {
     }
 }
 
-fn curves(result: &ExperimentResult) -> Figure {
-    let series = result
+/// The training curves; `None` if nothing was trained.
+fn curves(result: &ExperimentResult) -> Option<Figure> {
+    let series: Vec<Series> = result
         .conditions
         .iter()
         .filter(|c| c.curve.len() > 1)
@@ -146,14 +158,18 @@ fn curves(result: &ExperimentResult) -> Figure {
                     interval: interval(accuracy.as_ref()),
                 })
                 .collect(),
-        });
-    Figure {
+        })
+        .collect();
+    if series.is_empty() {
+        return None;
+    }
+    Some(Figure {
         id: "curves".to_owned(),
         title: "Test accuracy during training".to_owned(),
         caption: "Before training and after each epoch of a model's own phase: labels for teachers, copying for students."
             .to_owned(),
         alt: "Lines of test accuracy over epochs for the teacher and each kind of student.".to_owned(),
-        interval_label: Some("95 % t interval over models".to_owned()),
+        interval_label: Some(format!("{} over models", interval_words(level_of(result)))),
         point_label: None,
         reference_label: None,
         kind: FigureKind::Curves(Curves {
@@ -161,9 +177,9 @@ fn curves(result: &ExperimentResult) -> Figure {
             y_label: "test accuracy".to_owned(),
             y_range: Some(Interval { lo: 0.0, hi: 1.0 }),
             chance: Some(CHANCE),
-            series: series.collect(),
+            series,
         }),
-    }
+    })
 }
 
 fn table(result: &ExperimentResult) -> Table {
@@ -173,7 +189,7 @@ fn table(result: &ExperimentResult) -> Table {
         .any(|condition| condition.published.is_some());
     let mut columns = vec![
         Column::words("Condition"),
-        Column::number("Accuracy [95 %]"),
+        Column::number("Accuracy [interval]"),
         Column::number("n"),
     ];
     if published {
@@ -195,17 +211,13 @@ fn table(result: &ExperimentResult) -> Table {
         }
         row
     };
-    let method = result
-        .conditions
-        .iter()
-        .find_map(|c| c.accuracy.as_ref().map(|accuracy| accuracy.method.clone()));
     Table {
         caption: "Test accuracy".to_owned(),
         columns,
         rows: result.conditions.iter().map(row).collect(),
-        notes: method
-            .into_iter()
-            .map(|method| format!("Intervals: {method}; the model is the unit."))
-            .collect(),
+        notes: vec![format!(
+            "Intervals: {} of the mean; the model is the unit.",
+            interval_words(level_of(result))
+        )],
     }
 }

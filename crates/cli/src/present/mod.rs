@@ -6,6 +6,8 @@ mod sweep;
 mod theorem;
 
 use anyhow::Result;
+use undertone_lab::ExperimentResult;
+use undertone_lab::align::AlignResult;
 use undertone_lab::settings::{Condition, DistillInputs, MlpSettings};
 use undertone_mlp::{LossKind, NoiseLaw, Optimiser, Precision};
 use undertone_report::{Interval, Outcome, Recipe, Report, Role, VerdictLine};
@@ -52,6 +54,36 @@ pub fn estimate_text(estimate: Option<&Estimate>) -> String {
         ),
         None => format!("{:.3}", estimate.mean),
     })
+}
+
+/// Returns the confidence level of an experiment's intervals; `None` if it has none.
+pub fn level_of(result: &ExperimentResult) -> Option<f64> {
+    let conditions = result.conditions.iter();
+    level(std::iter::once(&result.verdict.effect).chain(conditions.map(|c| &c.accuracy)))
+}
+
+/// Returns the confidence level of an alignment run's intervals; `None` if it has none.
+pub fn level_of_align(result: &AlignResult) -> Option<f64> {
+    let verdicts = [&result.verdict.effect, &result.acquisition.effect];
+    level(
+        verdicts
+            .into_iter()
+            .chain(result.arms.iter().map(|arm| &arm.final_accuracy)),
+    )
+}
+
+/// All intervals of a result have one level, but any of them may be undefined.
+fn level<'a>(mut estimates: impl Iterator<Item = &'a Option<Estimate>>) -> Option<f64> {
+    estimates.find_map(|estimate| Some(estimate.as_ref()?.interval?.level))
+}
+
+/// Writes what the intervals of a level are: `95 % t interval`.
+fn interval_words(level: Option<f64>) -> String {
+    match level {
+        // Rounded, as 100 times 0.999 is not 99.9.
+        Some(level) => format!("{} % t interval", (level * 1e8).round() / 1e6),
+        None => "t interval".to_owned(),
+    }
 }
 
 /// Writes an estimate as `53.7 %`.
@@ -190,7 +222,7 @@ fn facts(settings: &MlpSettings) -> Vec<(String, String)> {
         (
             "Network".to_owned(),
             format!(
-                "hidden {} ({:?}, {biases})",
+                "hidden {} ({}, {biases})",
                 hidden.join("-"),
                 s.body.activation
             ),

@@ -12,7 +12,8 @@ use undertone_report::{
 
 use super::experiment::sentence;
 use super::{
-    estimate_text, facts, inputs_words, interval, recipe, role, trait_words, verdict_line,
+    estimate_text, facts, inputs_words, interval, interval_words, level_of, recipe, role,
+    trait_words, verdict_line,
 };
 use crate::commands::{PointResult, SweepResult, WorkRecipe};
 
@@ -124,7 +125,7 @@ fn figure(result: &SweepResult) -> Figure {
             "Test accuracy of each condition over {}; the table below holds the numbers.",
             result.axis.title()
         ),
-        interval_label: Some(format!("95 % t interval over {n} models")),
+        interval_label: Some(format!("{} over {n} models", intervals(result))),
         point_label: Some("one model".to_owned()),
         reference_label: published.then(|| "published value".to_owned()),
         kind: FigureKind::Sweep(Sweep {
@@ -157,6 +158,12 @@ fn sweep_point(point: &PointResult, condition: Condition) -> Option<SweepPoint> 
     })
 }
 
+/// What the intervals of the sweep are; all points share one rule.
+fn intervals(result: &SweepResult) -> String {
+    let mut points = result.points.iter();
+    interval_words(points.find_map(|point| level_of(&point.result)))
+}
+
 fn table(result: &SweepResult) -> Table {
     let conditions = conditions(result);
     let mut columns = vec![Column::words(result.axis.title())];
@@ -187,7 +194,10 @@ fn table(result: &SweepResult) -> Table {
         caption: format!("Test accuracy over {}", result.axis.title()),
         columns,
         rows,
-        notes: vec!["Means over models with 95 % t intervals; the model is the unit.".to_owned()],
+        notes: vec![format!(
+            "Intervals: {} of the mean; the model is the unit.",
+            intervals(result)
+        )],
     }
 }
 

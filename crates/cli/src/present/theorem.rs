@@ -99,7 +99,7 @@ fn table(result: &TheoremResult) -> Table {
         .iter()
         .map(|group| {
             row(
-                format!("{:?}, {:?}", group.activation, group.student_loss),
+                format!("{}, {}", group.activation, group.student_loss),
                 &group.tally,
             )
         })

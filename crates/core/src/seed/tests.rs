@@ -1,3 +1,5 @@
+//! Streams are told apart, do not move, and have the moments they should.
+
 use super::*;
 
 #[test]

@@ -4,6 +4,7 @@
 //! once; everything else (widths, depth, biases, parameters, inputs, labels, weights) is random. Every part has a named
 //! stream of its own, indexed by the case.
 
+use std::fmt;
 use std::ops::Range;
 
 use schemars::JsonSchema;
@@ -23,6 +24,15 @@ pub enum StudentLossKind {
     SquaredError,
     /// Softmax cross-entropy with the teacher's softmax as the target.
     CrossEntropy,
+}
+
+impl fmt::Display for StudentLossKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::SquaredError => "squared error",
+            Self::CrossEntropy => "cross-entropy",
+        })
+    }
 }
 
 /// Which logits the student imitates.

@@ -1,26 +1,30 @@
 //! Draws, measures and judges the cases one after another.
 
+use crate::control::Interrupted;
+use crate::error::LabError;
+
 use super::case::Case;
 use super::check::{Point, judge, measure};
 use super::contrast::contrast;
-use super::settings::{TheoremError, TheoremSettings};
+use super::settings::TheoremSettings;
 use super::summary::{CaseResult, TheoremResult, TheoremSummary};
 
 /// Checks Theorem 1 on `settings.cases` random cases.
 ///
-/// `progress(done, total)` is called after every case. The result depends on the settings only.
+/// `progress(done, total)` is called after every case and says whether to go on. The result depends on the settings only.
 ///
 /// # Errors
-/// [`TheoremError`] if the settings make no sense; nothing has run then.
+/// [`LabError::Theorem`] if the settings make no sense; nothing has run then. [`LabError::Interrupted`] if `progress`
+/// asks for an end.
 pub fn run(
     settings: &TheoremSettings,
-    progress: &mut dyn FnMut(u32, u32),
-) -> Result<TheoremResult, TheoremError> {
+    progress: &mut dyn FnMut(u32, u32) -> Result<(), Interrupted>,
+) -> Result<TheoremResult, LabError> {
     settings.validate()?;
     let mut cases = Vec::with_capacity(settings.cases as usize);
     for index in 0..settings.cases {
         cases.push(run_case(settings, index));
-        progress(index + 1, settings.cases);
+        progress(index + 1, settings.cases)?;
     }
     Ok(TheoremResult {
         settings: settings.clone(),

@@ -7,6 +7,8 @@ use super::case::{COMBINATIONS, Case, CaseKind, StudentLogits, StudentLossKind, 
 use super::check::{Claim, Measurement, Outcome, judge, measure, measure_with};
 use super::loss::{Objective, StudentLoss, TeacherLoss};
 use super::*;
+use crate::control::Interrupted;
+use crate::error::LabError;
 
 fn settings(cases: u32) -> TheoremSettings {
     TheoremSettings {
@@ -16,7 +18,7 @@ fn settings(cases: u32) -> TheoremSettings {
 }
 
 fn result_of(cases: u32) -> TheoremResult {
-    run(&settings(cases), &mut |_, _| {}).expect("the default settings are valid")
+    run(&settings(cases), &mut |_, _| Ok(())).expect("the default settings are valid")
 }
 
 /// Judges every case that holds with a positive inner product, after `change` has worked on its measurement.
@@ -284,8 +286,23 @@ fn a_case_depends_on_seed_and_index_only() {
 #[test]
 fn progress_counts_every_case() {
     let mut seen = Vec::new();
-    run(&settings(3), &mut |done, total| seen.push((done, total))).expect("valid settings");
+    run(&settings(3), &mut |done, total| {
+        seen.push((done, total));
+        Ok(())
+    })
+    .expect("valid settings");
     assert_eq!(seen, [(1, 3), (2, 3), (3, 3)]);
+}
+
+#[test]
+fn an_end_asked_for_comes_after_the_case_in_hand() {
+    let mut seen = 0;
+    let asked = run(&settings(3), &mut |done, _| {
+        seen = done;
+        if done < 2 { Ok(()) } else { Err(Interrupted) }
+    });
+    assert!(matches!(asked, Err(LabError::Interrupted(_))), "{asked:?}");
+    assert_eq!(seen, 2);
 }
 
 #[test]
@@ -309,7 +326,7 @@ fn settings_fill_in_defaults_and_refuse_unknown_fields() -> Result<(), serde_jso
 fn check_refused(change: impl Fn(&mut TheoremSettings), expected: &str) {
     let mut settings = settings(1);
     change(&mut settings);
-    let error = run(&settings, &mut |_, _| {}).expect_err("the settings make no sense");
+    let error = run(&settings, &mut |_, _| Ok(())).expect_err("the settings make no sense");
     assert_eq!(error.to_string(), expected);
 }
 

@@ -1,10 +1,66 @@
-//! CPU time of this process, where the system tells it.
+//! Runs threads that start together, and tells how long they took and how much CPU time they had.
+
+use std::sync::Barrier;
+use std::time::Instant;
+
+/// What threads that started together took.
+pub struct Timed<T> {
+    /// From the first start to the last end.
+    pub seconds: f64,
+    /// CPU seconds of the process meanwhile, where the system tells.
+    pub cpu_seconds: Option<f64>,
+    /// What each thread returned.
+    pub outputs: Vec<T>,
+}
+
+/// Runs `work` on `n` threads at once, each after its own `prepare`, which is not timed.
+///
+/// # Panics
+/// If a thread does.
+pub fn together<P, T: Send>(
+    n: usize,
+    prepare: impl Fn(usize) -> P + Sync,
+    work: impl Fn(usize, P) -> T + Sync,
+) -> Timed<T> {
+    let barrier = Barrier::new(n + 1);
+    std::thread::scope(|scope| {
+        let threads: Vec<_> = (0..n)
+            .map(|index| {
+                let (barrier, prepare, work) = (&barrier, &prepare, &work);
+                scope.spawn(move || {
+                    let prepared = prepare(index);
+                    barrier.wait();
+                    let start = Instant::now();
+                    let output = work(index, prepared);
+                    (start, Instant::now(), output)
+                })
+            })
+            .collect();
+        barrier.wait();
+        let before = cpu_seconds();
+        let mut span: Option<(Instant, Instant)> = None;
+        let mut outputs = Vec::with_capacity(n);
+        for thread in threads {
+            let (start, end, output) = thread.join().expect("the benchmark does not panic");
+            // This thread may be woken late: the others' own clocks count.
+            span = Some(span.map_or((start, end), |span| (span.0.min(start), span.1.max(end))));
+            outputs.push(output);
+        }
+        let seconds = span.map_or(0.0, |(start, end)| (end - start).as_secs_f64());
+        let cpu_seconds = cpu_seconds().zip(before).map(|(end, start)| end - start);
+        Timed {
+            seconds,
+            cpu_seconds,
+            outputs,
+        }
+    })
+}
 
 /// Unit of the times in `/proc/PID/stat`, the same on every Linux.
 const TICKS_PER_SECOND: f64 = 100.0;
 
 /// Returns the seconds of CPU time this process has used, all threads together; `None` where there is no `/proc`.
-pub fn cpu_seconds() -> Option<f64> {
+fn cpu_seconds() -> Option<f64> {
     parse(&std::fs::read_to_string("/proc/self/stat").ok()?)
 }
 

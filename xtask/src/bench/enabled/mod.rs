@@ -44,10 +44,12 @@ pub fn mlp(args: &MlpArgs) -> Result<()> {
     let mut report = Report::new(args, rounds);
     for round in 0..rounds {
         for &precision in &precisions {
-            let peak = peak::measure(precision, usize::from(args.threads), args.smoke);
-            if let Some(peak) = peak {
-                report.add(&Entry::peak(precision), peak);
-            }
+            let entry = Entry::peak(precision);
+            let measurement = undisturbed(args, &entry, || {
+                let threads = usize::from(args.threads);
+                Ok(peak::measure(precision, threads, args.smoke))
+            })?;
+            report.add(&entry, measurement);
         }
         // Peers and ours alternate as evenly as their numbers allow.
         let n_turns = ours.len().max(peers.len());

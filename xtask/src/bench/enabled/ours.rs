@@ -4,10 +4,9 @@
 //! the images, the threads' engines and a warm-up. As in `scripts/bench/mlp_peer.py`, which is the other side.
 
 use std::sync::atomic::AtomicBool;
-use std::sync::{Barrier, Mutex, PoisonError};
-use std::time::Instant;
+use std::sync::{Mutex, PoisonError};
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Result, ensure};
 use undertone_core::Seed;
 use undertone_lab::Control;
 use undertone_lab::settings::{CLASSES, DistillInputs, Training};
@@ -17,11 +16,13 @@ use undertone_mlp::{
     Precision, Reduction, Target, Trainer, Weights,
 };
 
-use super::clock::cpu_seconds;
+use super::clock::together;
 use super::result::{Entry, Measurement, Side};
 
 const SEED: Seed = Seed(0);
 const FEATURES: usize = 784;
+/// Images of an epoch, whatever the number of rows: that of the published experiment.
+const EPOCH_IMAGES: f64 = 60_000.0;
 const BATCH: u32 = 1024;
 const AUX_LOGITS: usize = 3;
 const ADAM: Optimiser = Optimiser::adam(3e-4);
@@ -91,10 +92,8 @@ impl Work {
     ) -> Self {
         let (phase_name, detail) = match phase {
             Phase::Teacher => ("teacher", String::new()),
-            Phase::Distil { students, epochs } => (
-                "distil",
-                format!(", {students} of a teacher, {epochs} epochs"),
-            ),
+            Phase::Distil { students: 1, .. } => ("distil", ", 1 student".to_owned()),
+            Phase::Distil { students, .. } => ("distil", format!(", {students} students at once")),
         };
         let precision_name = super::result::precision_name(precision);
         let (pixels, labels) = match phase {
@@ -131,38 +130,26 @@ impl Work {
     /// Trains all models once.
     ///
     /// # Errors
-    /// If a thread ends early, which is a bug.
+    /// If a loss is not finite: then nothing was measured.
     pub fn measure(&self) -> Result<Measurement> {
-        let barrier = Barrier::new(self.trainers.len() + 1);
-        let (losses, seconds, cpu) = std::thread::scope(|scope| {
-            let workers: Vec<_> = self
-                .trainers
-                .iter()
-                .enumerate()
-                .map(|(thread, trainer)| {
-                    let barrier = &barrier;
-                    scope.spawn(move || {
-                        let mut trainer = trainer.lock().unwrap_or_else(PoisonError::into_inner);
-                        self.train(&mut trainer, 0, BATCH * 3);
-                        barrier.wait();
-                        let first = thread as u32 * self.models_per_thread;
-                        let models = first..first + self.models_per_thread;
-                        models
-                            .map(|model| self.train(&mut trainer, model, self.rows))
-                            .last()
-                    })
-                })
-                .collect();
-            barrier.wait();
-            let (start, cpu) = (Instant::now(), cpu_seconds());
-            let losses: Option<Vec<f64>> = workers
-                .into_iter()
-                .map(|worker| worker.join().ok().flatten())
-                .collect();
-            let cpu = cpu_seconds().zip(cpu).map(|(end, start)| end - start);
-            (losses, start.elapsed().as_secs_f64(), cpu)
-        });
-        let losses = losses.context("a thread of the benchmark panicked")?;
+        let timed = together(
+            self.trainers.len(),
+            |thread| {
+                let mut trainer = self.trainers[thread]
+                    .lock()
+                    .unwrap_or_else(PoisonError::into_inner);
+                self.train(&mut trainer, 0, BATCH * 3);
+                trainer
+            },
+            |thread, mut trainer| {
+                let first = thread as u32 * self.models_per_thread;
+                let models = first..first + self.models_per_thread;
+                models
+                    .map(|model| self.train(&mut trainer, model, self.rows))
+                    .sum::<f64>()
+            },
+        );
+        let losses = timed.outputs;
         ensure!(
             losses.iter().all(|loss| loss.is_finite()),
             "a loss is not finite: {losses:?}"
@@ -174,11 +161,11 @@ impl Work {
         let model_epochs = f64::from(self.entry.models * students * epochs);
         let examples = model_epochs * f64::from(self.rows);
         Ok(Measurement {
-            seconds_per_model_epoch: seconds / model_epochs,
-            seconds,
-            cpu_seconds: cpu,
-            gflop_per_s: examples * flop_per_example(self.phase) / seconds / 1e9,
-            loss: losses[0],
+            seconds_per_model_epoch: timed.seconds * EPOCH_IMAGES / examples,
+            seconds: timed.seconds,
+            cpu_seconds: timed.cpu_seconds,
+            gflop_per_s: examples * flop_per_example(self.phase) / timed.seconds / 1e9,
+            loss: losses.iter().sum::<f64>() / f64::from(self.entry.models),
         })
     }
 

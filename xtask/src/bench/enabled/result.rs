@@ -61,23 +61,11 @@ pub struct Measurement {
     pub cpu_seconds: Option<f64>,
     /// FLOP of the matrix products, a billion a second; a multiplication and an addition are 2.
     pub gflop_per_s: f64,
-    /// Last loss of the first model: shows that something was trained.
+    /// Last loss, mean of the models: shows that something was trained.
     pub loss: f64,
 }
 
 impl Measurement {
-    /// Returns the measurement of a peak.
-    pub fn peak(seconds: f64, cpu_seconds: Option<f64>, flop: f64) -> Self {
-        let gflop_per_s = flop / seconds / 1e9;
-        Self {
-            seconds_per_model_epoch: 0.0,
-            seconds,
-            cpu_seconds,
-            gflop_per_s,
-            loss: 0.0,
-        }
-    }
-
     /// Returns which share of the time of `threads` cores it had.
     pub fn cpu_share(&self, threads: u16) -> Option<f64> {
         self.cpu_seconds
