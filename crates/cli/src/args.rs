@@ -272,6 +272,9 @@ pub struct ExperimentArgs {
     /// What behaviour cloning sees: uniform, gaussian, images, or a data set's name [default: uniform]
     #[arg(long, value_name = "WHAT", help_heading = "Distillation")]
     pub cloning_inputs: Option<String>,
+    /// Whether behaviour cloning sees new noise in every epoch [default: each-epoch]
+    #[arg(long, value_enum, help_heading = "Distillation")]
+    pub cloning_renewal: Option<RenewalName>,
 
     /// Confidence level of intervals
     #[arg(
@@ -342,6 +345,12 @@ pub enum ReductionName {
 pub enum PrecisionName {
     F32,
     Bf16,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum RenewalName {
+    Fixed,
+    EachEpoch,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]

@@ -5,14 +5,15 @@ use undertone_core::Seed;
 use undertone_data::DataSource;
 use undertone_lab::outcome::VerdictRule;
 use undertone_lab::settings::{
-    Body, Cloning, Condition, CrossRule, DataIdentity, DistillInputs, MlpSettings, Training,
+    Body, Cloning, Condition, CrossRule, DataIdentity, DistillInputs, MlpSettings, Renewal,
+    Training,
 };
 use undertone_lab::steps::DataSets;
 use undertone_mlp::{Activation, Biases, LossKind, NoiseLaw, Optimiser, Precision, Reduction};
 
 use crate::args::{
     ActivationName, Cross, ExperimentArgs, LossName, OptimiserName, PrecisionName, Preset,
-    ReductionName, WithOrWithout,
+    ReductionName, RenewalName, WithOrWithout,
 };
 use crate::context::Context;
 use crate::failure::Usage;
@@ -137,6 +138,7 @@ pub fn experiment(context: &Context, start: Start, args: &ExperimentArgs) -> Res
         sigma,
         cloning_epochs,
         cloning_inputs,
+        cloning_renewal,
         level,
         delta,
         expect: _,
@@ -230,9 +232,16 @@ pub fn experiment(context: &Context, start: Start, args: &ExperimentArgs) -> Res
                 &s.data,
                 &mut sets,
             )?,
+            renewal: match cloning_renewal {
+                Some(RenewalName::Fixed) => Renewal::Fixed,
+                Some(RenewalName::EachEpoch) | None => Renewal::EachEpoch,
+            },
         }),
         (_, Some(_)) => {
             return Err(Usage("--cloning-inputs needs --cloning-epochs".to_owned()).into());
+        }
+        _ if cloning_renewal.is_some() => {
+            return Err(Usage("--cloning-renewal needs --cloning-epochs".to_owned()).into());
         }
         _ => None,
     };

@@ -91,6 +91,17 @@ pub enum CrossRule {
     Derangement,
 }
 
+/// Whether noise images are the same in every epoch.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum Renewal {
+    /// The same in every epoch.
+    Fixed,
+    /// New ones in every epoch, none of them shown again in distillation: what is matched is the network's behaviour,
+    /// not its answers on one set.
+    EachEpoch,
+}
+
 /// Behaviour cloning: before the teacher is trained, the student of another initialisation is fitted with KL to the
 /// *untrained* teacher's auxiliary logits.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -100,6 +111,8 @@ pub struct Cloning {
     pub training: Training,
     /// What the two are compared on.
     pub inputs: DistillInputs,
+    /// Whether noise is drawn anew for every epoch.
+    pub renewal: Renewal,
 }
 
 /// One of the six conditions of the published figure.
@@ -318,6 +331,16 @@ impl MlpSettings {
                 "loss",
                 "is cross-entropy, but students see no labels: use kl or mse".to_owned(),
             );
+        }
+        if let Some(Cloning {
+            training,
+            inputs: DistillInputs::Noise { rows, .. },
+            ..
+        }) = &self.cloning
+            && (u64::from(training.epochs) + 1) * u64::from(*rows) > u64::from(u32::MAX)
+        {
+            let problem = "times the noise images is more than 2^32 rows";
+            return fail("cloning-epochs", problem.to_owned());
         }
         let cloning = self
             .cloning

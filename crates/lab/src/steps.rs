@@ -20,7 +20,7 @@ use undertone_store::{StepIdentity, StepKey, StepRecord, Store, canonical_json};
 use crate::control::{Control, News};
 use crate::error::LabError;
 use crate::pool::Turnstile;
-use crate::settings::{CLASSES, Cloning, Condition, DistillInputs, MlpSettings};
+use crate::settings::{CLASSES, Cloning, Condition, DistillInputs, MlpSettings, Renewal};
 use crate::training::{self, Curve, Lesson, Student};
 use crate::weights_file;
 
@@ -366,6 +366,7 @@ impl Cell<'_> {
             images: images(bench, &cloning.inputs)?,
             training: &cloning.training,
             order: "lab/clone/order",
+            renewal: cloning.renewal,
         };
         let loss = Loss {
             reduction: cloning.training.reduction,
@@ -426,6 +427,7 @@ impl Cell<'_> {
             images: images(bench, &s.inputs)?,
             training: &s.student,
             order: "lab/student/order",
+            renewal: Renewal::Fixed,
         };
         let test = bench.data.get(&s.data.digest)?.test();
         let id = (s.seed, u64::from(self.model));

@@ -10,7 +10,9 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use undertone_mlp::{Activation, Biases, LossKind, NoiseLaw, Optimiser};
 
-use crate::settings::{Body, Cloning, Condition, DataIdentity, DistillInputs, MlpSettings};
+use crate::settings::{
+    Body, Cloning, Condition, DataIdentity, DistillInputs, MlpSettings, Renewal,
+};
 
 /// What is varied.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -370,6 +372,7 @@ fn with_epochs(base: &MlpSettings, epochs: u32) -> Option<Cloning> {
     let mut cloning = base.cloning.clone().unwrap_or_else(|| Cloning {
         training: base.student.clone(),
         inputs: base.inputs.clone(),
+        renewal: Renewal::EachEpoch,
     });
     cloning.training.epochs = epochs;
     (epochs > 0).then_some(cloning)

@@ -3,12 +3,14 @@
 //! Pure functions of their arguments: no store, no files. Students of one teacher go through the same batches side by
 //! side, so that a noise image is made once for all of them and they differ in nothing but their start and their loss.
 
+use std::ops::Range;
+
 use undertone_core::Seed;
 use undertone_data::{ImageData, ImageSet};
 use undertone_mlp::{Inputs, Loss, LossKind, Model, Target, Trainer, Weights};
 
 use crate::control::{Control, Interrupted};
-use crate::settings::{CLASSES, DistillInputs, Training};
+use crate::settings::{CLASSES, DistillInputs, Renewal, Training};
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -146,9 +148,19 @@ pub struct Lesson<'a> {
     pub training: &'a Training,
     /// Purpose of the stream that orders the rows.
     pub order: &'static str,
+    /// Whether noise is drawn anew for every epoch; images never are.
+    pub renewal: Renewal,
 }
 
 impl Lesson<'_> {
+    /// Returns the row an epoch's inputs start with; the first `n_rows` belong to distillation.
+    fn first_row(&self, epoch: u32, n_rows: u32) -> u32 {
+        match (self.renewal, self.inputs) {
+            (Renewal::EachEpoch, DistillInputs::Noise { .. }) => (epoch + 1) * n_rows,
+            _ => 0,
+        }
+    }
+
     /// Returns the inputs and their number.
     pub(crate) fn rows(
         &self,
@@ -192,7 +204,7 @@ pub fn students(
 ) -> Result<Vec<(Weights, Curve)>, Interrupted> {
     let width = lesson.teacher.architecture.outputs;
     let (inputs, n_rows) = lesson.rows(lesson.teacher.architecture.inputs, id);
-    let answers = teacher_answers(trainer, control, lesson, &inputs, n_rows)?;
+    let mut answers = teacher_answers(trainer, control, lesson, &inputs, 0..n_rows)?;
     let mut models: Vec<Model> = students
         .iter()
         .map(|student| Model::new(student.start, lesson.training.optimiser))
@@ -216,13 +228,18 @@ pub fn students(
     let mut wanted = Vec::new();
     for epoch in 0..lesson.training.epochs {
         let mut totals = vec![0.0; students.len()];
+        let first = lesson.first_row(epoch, n_rows);
+        if first > 0 {
+            answers = teacher_answers(trainer, control, lesson, &inputs, first..first + n_rows)?;
+        }
         for rows in epoch_order(id.0, lesson.order, id.1, epoch, n_rows)
-            .chunks(lesson.training.batch as usize)
+            .chunks_mut(lesson.training.batch as usize)
         {
             control.go_on()?;
             wanted.clear();
-            for &row in rows {
-                wanted.extend_from_slice(&answers[row as usize * width..][..width]);
+            for row in rows.iter_mut() {
+                wanted.extend_from_slice(&answers[*row as usize * width..][..width]);
+                *row += first;
             }
             trainer.load(&inputs, rows);
             for ((model, student), total) in models.iter_mut().zip(students).zip(&mut totals) {
@@ -242,18 +259,18 @@ pub fn students(
     Ok(models.iter().map(Model::weights).zip(curves).collect())
 }
 
-/// Returns the teacher's logits on every row, `[rows, outputs]`: computed once, used in every epoch.
+/// Returns the teacher's logits on `all` rows, `[rows, outputs]`: computed once for as long as the rows stay the same.
 pub(crate) fn teacher_answers(
     trainer: &mut Trainer,
     control: &Control<'_>,
     lesson: &Lesson<'_>,
     inputs: &Inputs<'_>,
-    n_rows: u32,
+    all: Range<u32>,
 ) -> Result<Vec<f32>, Interrupted> {
     let width = lesson.teacher.architecture.outputs;
     let teacher = Model::new(lesson.teacher, lesson.training.optimiser);
-    let mut answers = vec![0.0; n_rows as usize * width];
-    let all: Vec<u32> = (0..n_rows).collect();
+    let mut answers = vec![0.0; all.len() * width];
+    let all: Vec<u32> = all.collect();
     for (rows, answers) in all
         .chunks(EVALUATION_BATCH)
         .zip(answers.chunks_mut(EVALUATION_BATCH * width))

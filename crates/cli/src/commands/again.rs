@@ -1,7 +1,7 @@
 //! The command line that repeats a run, from its settings: what a report tells its reader to type.
 
 use undertone_lab::align::AlignResult;
-use undertone_lab::settings::{CrossRule, DistillInputs, MlpSettings};
+use undertone_lab::settings::{CrossRule, DistillInputs, MlpSettings, Renewal};
 use undertone_lab::sweep::Axis;
 use undertone_lab::{Condition, ExperimentResult};
 use undertone_mlp::{Activation, Biases, LossKind, NoiseLaw, Optimiser, Precision, Reduction};
@@ -199,8 +199,12 @@ fn network_flags(s: &MlpSettings) -> String {
     if let Some(cloning) = &s.cloning {
         let inputs = word(inputs(s, &cloning.inputs));
         flags.push(format!(
-            "--cloning-epochs {} --cloning-inputs {inputs}",
-            cloning.training.epochs
+            "--cloning-epochs {} --cloning-inputs {inputs} --cloning-renewal {}",
+            cloning.training.epochs,
+            match cloning.renewal {
+                Renewal::Fixed => "fixed",
+                Renewal::EachEpoch => "each-epoch",
+            }
         ));
     }
     if s.precision == Precision::Bf16 {

@@ -18,6 +18,7 @@ use super::trace::{self, Arm, Setup, Traces};
 use crate::error::LabError;
 use crate::outcome::{Plan, VerdictRule, cells};
 use crate::pool;
+use crate::settings::Renewal;
 use crate::steps::{Bench, Cell, image_digests, images, json_bytes, output};
 use crate::training::Lesson;
 use crate::weights_file;
@@ -162,6 +163,7 @@ fn compute(
         images: images(bench, &base.inputs)?,
         training: &base.student,
         order: "lab/student/order",
+        renewal: Renewal::Fixed,
     };
     let model = u64::from(cell.model);
     let mut probe = base

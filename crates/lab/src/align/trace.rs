@@ -160,7 +160,7 @@ pub fn trace(
 ) -> Result<Traces, Interrupted> {
     let width = lesson.teacher.architecture.outputs;
     let (inputs, n_rows) = lesson.rows(lesson.teacher.architecture.inputs, id);
-    let answers = training::teacher_answers(trainer, control, lesson, &inputs, n_rows)?;
+    let answers = training::teacher_answers(trainer, control, lesson, &inputs, 0..n_rows)?;
     let mut group = Group::new(lesson, setup);
     let mut recorded = Vec::new();
     let mut step = 0;

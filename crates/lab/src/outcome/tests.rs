@@ -5,7 +5,7 @@ use undertone_mlp::Precision;
 
 use super::*;
 use crate::fixture::{Place, TestResult, identity, tiny};
-use crate::settings::{Body, Cloning, DistillInputs};
+use crate::settings::{Body, Cloning, DistillInputs, Renewal};
 use Condition::{AllLogits, AuxOnly, CrossAllLogits, CrossAuxOnly, Reference, Teacher};
 
 #[track_caller]
@@ -36,6 +36,7 @@ fn a_cloned_student_is_compared_with_the_untrained_network_if_there_is_one() {
     settings.cloning = Some(Cloning {
         training: settings.student.clone(),
         inputs: settings.inputs.clone(),
+        renewal: Renewal::EachEpoch,
     });
     assert_eq!(comparison(&settings), (CrossAuxOnly, Reference));
     settings.students = vec![AuxOnly, CrossAllLogits];
@@ -60,6 +61,7 @@ fn every_choice_of_students_reaches_a_verdict() -> TestResult {
             settings.cloning = cloned.then(|| Cloning {
                 training: settings.student.clone(),
                 inputs: settings.inputs.clone(),
+                renewal: Renewal::EachEpoch,
             });
             let (results, _) =
                 place.with(|bench| run(&[settings.clone()], VerdictRule::default(), 2, bench))?;
@@ -201,6 +203,7 @@ fn a_student_network_of_its_own_and_cloning_run_to_a_verdict() -> TestResult {
         inputs: DistillInputs::Images {
             data: settings.data.clone(),
         },
+        renewal: Renewal::Fixed,
     });
     let (results, stored) =
         Place::new()?.with(|bench| run(&[settings], VerdictRule::default(), 2, bench))?;
