@@ -275,6 +275,9 @@ pub struct ExperimentArgs {
     /// Whether behaviour cloning sees new noise in every epoch [default: each-epoch]
     #[arg(long, value_enum, help_heading = "Distillation")]
     pub cloning_renewal: Option<RenewalName>,
+    /// Logits behaviour cloning matches; with aux-only the class logits stay unmatched [default: all]
+    #[arg(long, value_enum, help_heading = "Distillation")]
+    pub cloning_logits: Option<ClonedName>,
 
     /// Confidence level of intervals
     #[arg(
@@ -345,6 +348,12 @@ pub enum ReductionName {
 pub enum PrecisionName {
     F32,
     Bf16,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum ClonedName {
+    AuxOnly,
+    All,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]

@@ -5,15 +5,15 @@ use undertone_core::Seed;
 use undertone_data::DataSource;
 use undertone_lab::outcome::VerdictRule;
 use undertone_lab::settings::{
-    Body, Cloning, Condition, CrossRule, DataIdentity, DistillInputs, MlpSettings, Renewal,
-    Training,
+    Body, ClonedLogits, Cloning, Condition, CrossRule, DataIdentity, DistillInputs, MlpSettings,
+    Renewal, Training,
 };
 use undertone_lab::steps::DataSets;
 use undertone_mlp::{Activation, Biases, LossKind, NoiseLaw, Optimiser, Precision, Reduction};
 
 use crate::args::{
-    ActivationName, Cross, ExperimentArgs, LossName, OptimiserName, PrecisionName, Preset,
-    ReductionName, RenewalName, WithOrWithout,
+    ActivationName, ClonedName, Cross, ExperimentArgs, LossName, OptimiserName, PrecisionName,
+    Preset, ReductionName, RenewalName, WithOrWithout,
 };
 use crate::context::Context;
 use crate::failure::Usage;
@@ -139,6 +139,7 @@ pub fn experiment(context: &Context, start: Start, args: &ExperimentArgs) -> Res
         cloning_epochs,
         cloning_inputs,
         cloning_renewal,
+        cloning_logits,
         level,
         delta,
         expect: _,
@@ -236,12 +237,17 @@ pub fn experiment(context: &Context, start: Start, args: &ExperimentArgs) -> Res
                 Some(RenewalName::Fixed) => Renewal::Fixed,
                 Some(RenewalName::EachEpoch) | None => Renewal::EachEpoch,
             },
+            logits: match cloning_logits {
+                Some(ClonedName::AuxOnly) => ClonedLogits::AuxOnly,
+                Some(ClonedName::All) | None => ClonedLogits::All,
+            },
         }),
         (_, Some(_)) => {
             return Err(Usage("--cloning-inputs needs --cloning-epochs".to_owned()).into());
         }
-        _ if cloning_renewal.is_some() => {
-            return Err(Usage("--cloning-renewal needs --cloning-epochs".to_owned()).into());
+        _ if cloning_renewal.is_some() || cloning_logits.is_some() => {
+            let problem = "--cloning-renewal and --cloning-logits need --cloning-epochs";
+            return Err(Usage(problem.to_owned()).into());
         }
         _ => None,
     };

@@ -20,7 +20,9 @@ use undertone_store::{StepIdentity, StepKey, StepRecord, Store, canonical_json};
 use crate::control::{Control, News};
 use crate::error::LabError;
 use crate::pool::Turnstile;
-use crate::settings::{CLASSES, Cloning, Condition, DistillInputs, MlpSettings, Renewal};
+use crate::settings::{
+    CLASSES, ClonedLogits, Cloning, Condition, DistillInputs, MlpSettings, Renewal,
+};
 use crate::training::{self, Curve, Lesson, Student};
 use crate::weights_file;
 
@@ -368,9 +370,13 @@ impl Cell<'_> {
             order: "lab/clone/order",
             renewal: cloning.renewal,
         };
+        let first = match cloning.logits {
+            ClonedLogits::AuxOnly => CLASSES,
+            ClonedLogits::All => 0,
+        };
         let loss = Loss {
             reduction: cloning.training.reduction,
-            ..Loss::new(undertone_mlp::LossKind::Kl, CLASSES..CLASSES + s.aux_logits)
+            ..Loss::new(undertone_mlp::LossKind::Kl, first..CLASSES + s.aux_logits)
         };
         let group = [Student {
             start: &start,

@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use undertone_mlp::{Activation, Biases, LossKind, NoiseLaw, Optimiser};
 
 use crate::settings::{
-    Body, Cloning, Condition, DataIdentity, DistillInputs, MlpSettings, Renewal,
+    Body, ClonedLogits, Cloning, Condition, DataIdentity, DistillInputs, MlpSettings, Renewal,
 };
 
 /// What is varied.
@@ -373,6 +373,7 @@ fn with_epochs(base: &MlpSettings, epochs: u32) -> Option<Cloning> {
         training: base.student.clone(),
         inputs: base.inputs.clone(),
         renewal: Renewal::EachEpoch,
+        logits: ClonedLogits::All,
     });
     cloning.training.epochs = epochs;
     (epochs > 0).then_some(cloning)

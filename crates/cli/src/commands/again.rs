@@ -1,7 +1,7 @@
 //! The command line that repeats a run, from its settings: what a report tells its reader to type.
 
 use undertone_lab::align::AlignResult;
-use undertone_lab::settings::{CrossRule, DistillInputs, MlpSettings, Renewal};
+use undertone_lab::settings::{ClonedLogits, CrossRule, DistillInputs, MlpSettings, Renewal};
 use undertone_lab::sweep::Axis;
 use undertone_lab::{Condition, ExperimentResult};
 use undertone_mlp::{Activation, Biases, LossKind, NoiseLaw, Optimiser, Precision, Reduction};
@@ -199,11 +199,15 @@ fn network_flags(s: &MlpSettings) -> String {
     if let Some(cloning) = &s.cloning {
         let inputs = word(inputs(s, &cloning.inputs));
         flags.push(format!(
-            "--cloning-epochs {} --cloning-inputs {inputs} --cloning-renewal {}",
+            "--cloning-epochs {} --cloning-inputs {inputs} --cloning-renewal {} --cloning-logits {}",
             cloning.training.epochs,
             match cloning.renewal {
                 Renewal::Fixed => "fixed",
                 Renewal::EachEpoch => "each-epoch",
+            },
+            match cloning.logits {
+                ClonedLogits::AuxOnly => "aux-only",
+                ClonedLogits::All => "all",
             }
         ));
     }

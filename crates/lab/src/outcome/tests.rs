@@ -5,7 +5,7 @@ use undertone_mlp::Precision;
 
 use super::*;
 use crate::fixture::{Place, TestResult, identity, tiny};
-use crate::settings::{Body, Cloning, DistillInputs, Renewal};
+use crate::settings::{Body, ClonedLogits, Cloning, DistillInputs, Renewal};
 use Condition::{AllLogits, AuxOnly, CrossAllLogits, CrossAuxOnly, Reference, Teacher};
 
 #[track_caller]
@@ -37,6 +37,7 @@ fn a_cloned_student_is_compared_with_the_untrained_network_if_there_is_one() {
         training: settings.student.clone(),
         inputs: settings.inputs.clone(),
         renewal: Renewal::EachEpoch,
+        logits: ClonedLogits::AuxOnly,
     });
     assert_eq!(comparison(&settings), (CrossAuxOnly, Reference));
     settings.students = vec![AuxOnly, CrossAllLogits];
@@ -62,6 +63,7 @@ fn every_choice_of_students_reaches_a_verdict() -> TestResult {
                 training: settings.student.clone(),
                 inputs: settings.inputs.clone(),
                 renewal: Renewal::EachEpoch,
+                logits: ClonedLogits::AuxOnly,
             });
             let (results, _) =
                 place.with(|bench| run(&[settings.clone()], VerdictRule::default(), 2, bench))?;
@@ -204,6 +206,7 @@ fn a_student_network_of_its_own_and_cloning_run_to_a_verdict() -> TestResult {
             data: settings.data.clone(),
         },
         renewal: Renewal::Fixed,
+        logits: ClonedLogits::AuxOnly,
     });
     let (results, stored) =
         Place::new()?.with(|bench| run(&[settings], VerdictRule::default(), 2, bench))?;
