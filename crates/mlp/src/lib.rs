@@ -2,7 +2,7 @@
 //!
 //! No files, no terminal, no experiments. Start with [`architecture`], then [`trainer`]: a [`Trainer`] is one thread's
 //! engine, it takes a batch of [`Inputs`] and steps [`Model`]s through it. The slow, obvious f64 version every kernel is
-//! checked against is [`reference`].
+//! checked against is [`mod@reference`].
 
 mod lane;
 

@@ -9,7 +9,7 @@ use std::sync::{Mutex, PoisonError};
 use anyhow::{Result, ensure};
 use undertone_core::Seed;
 use undertone_lab::Control;
-use undertone_lab::settings::{CLASSES, DistillInputs, Training};
+use undertone_lab::settings::{CLASSES, DistillInputs, Renewal, Training};
 use undertone_lab::training::{Lesson, Student, students};
 use undertone_mlp::{
     Activation, Architecture, Biases, Inputs, Loss, LossKind, Model, NoiseLaw, Optimiser,
@@ -240,6 +240,7 @@ fn train_students(
         images: None,
         training: &training,
         order: "bench/student/order",
+        renewal: Renewal::Fixed,
     };
     let starts: Vec<Weights> = (0..n_students)
         .map(|student| {
