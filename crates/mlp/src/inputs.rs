@@ -1,9 +1,10 @@
 //! Where a batch's input rows come from: stored bytes, noise made again on demand, or plain numbers.
 
 use undertone_core::Seed;
+use undertone_simd::Plain;
 
 use super::InstructionSet;
-use super::kernel::{dispatch, pack, step::Plain};
+use super::kernel::pack;
 use super::lane::{LANE, Lane, Panels};
 
 use schemars::JsonSchema;
@@ -98,7 +99,7 @@ impl Inputs<'_> {
                 max,
             } => {
                 let factor = byte_factor(max);
-                dispatch::run(
+                undertone_simd::run(
                     set,
                     Plain(|| pack::bytes(pixels, features, rows, factor, lanes, stride)),
                 );
@@ -116,7 +117,7 @@ impl Inputs<'_> {
                     stream.seek_words(u64::from(row) * row_words);
                     stream.fill_bytes(scratch);
                     let words = &scratch[..];
-                    dispatch::run(
+                    undertone_simd::run(
                         set,
                         Plain(|| pack::words(words, features, at, lanes, stride)),
                     );

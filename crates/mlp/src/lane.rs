@@ -5,8 +5,8 @@
 //! one) and as the right operand (one lane, loaded at once), so activations and weights are never repacked.
 //! Columns are padded with zeros to a multiple of 16, rows of a batch to a multiple of 8.
 
-/// Values in a lane: one AVX-512 register of `f32`.
-pub(crate) const LANE: usize = 16;
+pub(crate) use undertone_simd::LANE;
+
 /// Rows of a batch are padded to a multiple of this: the height of the tallest tile.
 pub(crate) const ROW_BLOCK: usize = 8;
 

@@ -13,7 +13,6 @@ pub mod inputs;
 pub mod loss;
 pub mod optimiser;
 
-mod activation_math;
 mod kernel;
 pub mod model;
 mod workspace;
@@ -24,10 +23,9 @@ pub mod reference;
 
 pub use architecture::{Activation, Architecture, Biases, LayerShape};
 pub use inputs::{Inputs, NoiseLaw};
-pub use kernel::dispatch::InstructionSet;
-pub use kernel::peak::peak_gflops;
 pub use loss::{Loss, LossKind, Reduction};
 pub use model::Model;
 pub use optimiser::Optimiser;
 pub use trainer::{Precision, Target, Trainer, UnsupportedError};
+pub use undertone_simd::InstructionSet;
 pub use weights::Weights;

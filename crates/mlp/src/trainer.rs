@@ -1,7 +1,8 @@
 //! One thread's engine: takes a batch once, then steps any number of models through it.
 
 use super::inputs::Inputs;
-use super::kernel::dispatch::{self, InstructionSet};
+use undertone_simd::InstructionSet;
+
 use super::kernel::elementwise::{Goal, LossTask};
 use super::kernel::step::{Apply, Backward, CopyInput, Fate, Forward, LossPass};
 use super::lane::{LANE, Lane, Panels};
@@ -100,7 +101,7 @@ impl Trainer {
             &mut self.work.input.values,
             &mut self.scratch,
         );
-        dispatch::run(
+        undertone_simd::run(
             self.set,
             CopyInput(&mut self.work.input, self.work.padded_rows),
         );
@@ -114,7 +115,7 @@ impl Trainer {
         let value = self.loss(model, target, loss);
         model.steps += 1;
         let update = Update::at_step(&model.optimiser, model.steps);
-        dispatch::run(
+        undertone_simd::run(
             self.set,
             Backward {
                 work: &mut self.work,
@@ -145,7 +146,7 @@ impl Trainer {
         let Self {
             set, work, kept, ..
         } = self;
-        dispatch::run(
+        undertone_simd::run(
             *set,
             Backward {
                 work,
@@ -195,7 +196,7 @@ impl Trainer {
         }
         model.steps += 1;
         let update = Update::at_step(&model.optimiser, model.steps);
-        dispatch::run(
+        undertone_simd::run(
             self.set,
             Apply {
                 model,
@@ -259,7 +260,7 @@ impl Trainer {
             "the batch has the model's number of inputs"
         );
         self.work.prepare(model);
-        dispatch::run(
+        undertone_simd::run(
             self.set,
             Forward {
                 model,
@@ -274,7 +275,7 @@ impl Trainer {
         check_target(model, target, loss, rows);
         self.forward(model);
         let top = &mut self.work.layers[model.layers.len() - 1];
-        let sum = dispatch::run(
+        let sum = undertone_simd::run(
             self.set,
             LossPass(LossTask {
                 logits: top.out.values.lanes.as_ptr().cast(),

@@ -10,8 +10,9 @@ use undertone_data::Dataset;
 use undertone_lab::LabError;
 use undertone_mlp::{
     Activation, Architecture, Biases, Inputs, InstructionSet, Loss, LossKind, Model, NoiseLaw,
-    Optimiser, Precision, Target, Trainer, Weights, peak_gflops,
+    Optimiser, Precision, Target, Trainer, Weights,
 };
+use undertone_simd::peak_gflops;
 use undertone_store::{Damage, Store};
 
 use crate::args::DoctorArgs;

@@ -1,12 +1,13 @@
 //! Everything of a step that is not a product: epilogues, the loss, bias gradients, updates, bf16 copies.
 
-use super::super::activation_math::{exp, gelu, sigmoid};
+use undertone_simd::Isa;
+use undertone_simd::math::{exp, gelu, sigmoid};
+
 use super::super::architecture::Activation;
 use super::super::lane::{LANE, Lane};
 use super::super::loss::LossKind;
 use super::super::optimiser::Update;
 use super::gemm::{Epilogue, PanelSink};
-use super::isa::Isa;
 
 /// Adds the bias and applies ReLU.
 pub(crate) struct BiasRelu {

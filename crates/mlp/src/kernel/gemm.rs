@@ -11,8 +11,9 @@
 //! Every sum over K or R runs in ascending order in chunks of fixed size, whatever the processor and thread count.
 //! With bf16 pairs the same code runs over words that hold two values, and half as many of them.
 
-use super::super::lane::{LANE, ROW_BLOCK};
-use super::isa::Isa;
+use undertone_simd::{Isa, LANE};
+
+use super::super::lane::ROW_BLOCK;
 
 /// Panels of the left operand a chunk of the forward sum covers: 16 lanes × 16 × 2 right panels fill a 32 KiB cache.
 const CHUNK_PANELS: usize = 16;

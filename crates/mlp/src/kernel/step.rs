@@ -6,6 +6,8 @@
 //! backward  for l from L-1: d[l-1] = (d[l] · W[l]ᵀ) ⊙ act'(…),  then W[l], b[l] take their gradients
 //! ```
 
+use undertone_simd::{Isa, Pass};
+
 use super::super::architecture::{Activation, Biases};
 use super::super::lane::{LANE, Lane, Panels};
 use super::super::model::{Layer, Model};
@@ -16,31 +18,6 @@ use super::elementwise::{
     column_sums, loss, to_bf16, transpose, update,
 };
 use super::gemm::{Epilogue, Gradient, Product, gradient, product};
-use super::isa::Isa;
-
-/// Work that is compiled once for every instruction set.
-pub(crate) trait Pass {
-    /// What it gives back.
-    type Output;
-
-    /// Runs the work.
-    ///
-    /// # Safety
-    /// The processor has `I`. Implementations are `#[inline(always)]`, so that the set's features reach all of it.
-    unsafe fn run<I: Isa>(self) -> Self::Output;
-}
-
-/// Any closure-like work that is plain Rust but should be vectorised for the set.
-pub(crate) struct Plain<F>(pub F);
-
-impl<F: FnOnce()> Pass for Plain<F> {
-    type Output = ();
-
-    #[inline(always)]
-    unsafe fn run<I: Isa>(self) {
-        (self.0)();
-    }
-}
 
 /// Makes the bf16 copies of the input batch that both products read.
 pub(crate) struct CopyInput<'a>(pub &'a mut Batch, pub usize);

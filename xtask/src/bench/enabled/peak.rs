@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use undertone_mlp::{InstructionSet, Precision, peak_gflops};
+use undertone_mlp::Precision;
+use undertone_simd::{InstructionSet, peak_gflops};
 
 use super::clock::together;
 use super::result::Measurement;

@@ -2,13 +2,13 @@
 //!
 //! All are pure arithmetic on `f32`, so a result depends on the instruction set only through fused multiply-adds.
 
-use super::lane::LANE;
+use crate::isa::LANE;
 
 /// Returns exp(x) for every value, relative error below 3e-7 on [-87, 88]; clamps outside.
 ///
 /// exp(x) = 2^n · exp(r), n = round(x / ln 2), |r| ≤ ln 2 / 2, exp(r) by its Taylor polynomial of degree 7.
 #[inline(always)]
-pub(crate) fn exp(x: [f32; LANE]) -> [f32; LANE] {
+pub fn exp(x: [f32; LANE]) -> [f32; LANE] {
     const LN2_HIGH: f32 = 0.693_359_4;
     const LN2_LOW: f32 = -2.121_944_4e-4;
     // Adding and subtracting 1.5 · 2^23 rounds to the nearest integer.
@@ -33,7 +33,7 @@ pub(crate) fn exp(x: [f32; LANE]) -> [f32; LANE] {
 
 /// Returns 1 / (1 + exp(-x)) for every value.
 #[inline(always)]
-pub(crate) fn sigmoid(x: [f32; LANE]) -> [f32; LANE] {
+pub fn sigmoid(x: [f32; LANE]) -> [f32; LANE] {
     exp(x.map(|x| -x)).map(|e| 1.0 / (1.0 + e))
 }
 
@@ -41,7 +41,7 @@ pub(crate) fn sigmoid(x: [f32; LANE]) -> [f32; LANE] {
 ///
 /// erf by formula 7.1.26 of Abramowitz and Stegun (absolute error 1.5e-7).
 #[inline(always)]
-pub(crate) fn gelu(z: [f32; LANE]) -> ([f32; LANE], [f32; LANE]) {
+pub fn gelu(z: [f32; LANE]) -> ([f32; LANE], [f32; LANE]) {
     const INV_SQRT_2PI: f32 = 0.398_942_3;
     let gauss = exp(z.map(|z| -0.5 * z * z));
     let (mut value, mut slope) = ([0.0; LANE], [0.0; LANE]);

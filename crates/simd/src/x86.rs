@@ -2,11 +2,11 @@
 
 use std::arch::x86_64::*;
 
-use super::isa::Isa;
+use crate::isa::Isa;
 
 /// AVX2 and FMA: a vector is two registers.
 #[derive(Clone, Copy)]
-pub(crate) struct Avx2;
+pub struct Avx2;
 
 macro_rules! halves {
     ($op:ident, $($x:ident),+) => { ($op($($x.0),+), $op($($x.1),+)) };
@@ -90,7 +90,7 @@ macro_rules! avx512 {
     ($(#[$doc:meta])* $name:ident, pairs: $pairs:literal, { $($extra:tt)* }) => {
         $(#[$doc])*
         #[derive(Clone, Copy)]
-        pub(crate) struct $name;
+        pub struct $name;
 
         // SAFETY: called only after the run-time detection in `dispatch.rs`; pointers are the caller's duty as the trait
         // says. Holds for every block below.

@@ -3,13 +3,18 @@
 //! A vector is always 16 values wide, whatever the registers, so the layout in memory and the order of every sum do not
 //! depend on the machine. Which set runs is decided once, at run time, in `dispatch.rs`.
 
-use super::super::lane::LANE;
+/// Values in a vector: one AVX-512 register of `f32`.
+pub const LANE: usize = 16;
 
 /// An instruction set: 16-wide vectors of `f32`, and the product the tiles are made of.
 ///
 /// # Safety
 /// Every method may be called only where the processor has the set, and pointers must be valid for 16 `f32`.
-pub(crate) unsafe trait Isa: Copy {
+#[expect(
+    clippy::missing_safety_doc,
+    reason = "one contract for all methods, stated at the trait"
+)]
+pub unsafe trait Isa: Copy {
     /// Sixteen values.
     type V: Copy;
     /// Whether there are registers for tiles of 8 × 2 vectors; 4 × 1 otherwise.
@@ -17,9 +22,13 @@ pub(crate) unsafe trait Isa: Copy {
     /// Whether a 32-bit word of an operand holds a pair of bf16 instead of one `f32`.
     const PAIRS: bool;
 
+    /// Returns sixteen zeros.
     unsafe fn zero() -> Self::V;
+    /// Reads sixteen values, aligned or not.
     unsafe fn load(from: *const f32) -> Self::V;
+    /// Writes sixteen values, aligned or not.
     unsafe fn store(to: *mut f32, value: Self::V);
+    /// Returns sixteen times `value`.
     unsafe fn splat(value: f32) -> Self::V;
     /// Broadcasts one 32-bit operand word.
     unsafe fn splat_word(from: *const f32) -> Self::V;
@@ -27,11 +36,17 @@ pub(crate) unsafe trait Isa: Copy {
     unsafe fn dot(a: Self::V, b: Self::V, acc: Self::V) -> Self::V;
     /// Returns `a * b + c`, always in `f32`.
     unsafe fn fma(a: Self::V, b: Self::V, c: Self::V) -> Self::V;
+    /// Returns `a + b`.
     unsafe fn add(a: Self::V, b: Self::V) -> Self::V;
+    /// Returns `a - b`.
     unsafe fn sub(a: Self::V, b: Self::V) -> Self::V;
+    /// Returns `a * b`.
     unsafe fn mul(a: Self::V, b: Self::V) -> Self::V;
+    /// Returns `a / b`.
     unsafe fn div(a: Self::V, b: Self::V) -> Self::V;
+    /// Returns the square roots.
     unsafe fn sqrt(a: Self::V) -> Self::V;
+    /// Returns the greater of each pair, `b` if one is a NaN.
     unsafe fn max(a: Self::V, b: Self::V) -> Self::V;
     /// Returns `value` where `gate > 0` and 0 elsewhere.
     unsafe fn where_positive(gate: Self::V, value: Self::V) -> Self::V;
@@ -61,7 +76,7 @@ pub(crate) unsafe trait Isa: Copy {
 }
 
 /// Rounds to bf16, nearest even; a NaN stays a NaN.
-pub(crate) fn to_bf16(value: f32) -> u16 {
+pub fn to_bf16(value: f32) -> u16 {
     let bits = value.to_bits();
     if value.is_nan() {
         return (bits >> 16) as u16 | 0x40;
@@ -71,7 +86,7 @@ pub(crate) fn to_bf16(value: f32) -> u16 {
 
 /// Plain Rust, for any processor.
 #[derive(Clone, Copy)]
-pub(crate) struct Portable;
+pub struct Portable;
 
 // SAFETY: needs no special instruction; pointers are the caller's duty as the trait says. Holds for every block below.
 unsafe impl Isa for Portable {

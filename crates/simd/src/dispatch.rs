@@ -1,9 +1,9 @@
 //! Decides, once per engine, which instruction set runs, and enters the code compiled for it.
 
-use super::isa::Portable;
-use super::step::Pass;
+use crate::isa::Portable;
+use crate::pass::Pass;
 #[cfg(target_arch = "x86_64")]
-use super::x86::{Avx2, Avx512, Avx512Bf16};
+use crate::x86::{Avx2, Avx512, Avx512Bf16};
 
 /// An instruction set this build can use.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -51,7 +51,7 @@ impl InstructionSet {
 ///
 /// # Panics
 /// If the processor lacks `set`: the trainer asks first.
-pub(crate) fn run<P: Pass>(set: InstructionSet, pass: P) -> P::Output {
+pub fn run<P: Pass>(set: InstructionSet, pass: P) -> P::Output {
     assert!(
         set.is_available(),
         "the instruction set was checked when the engine was made"

@@ -2,9 +2,9 @@
 
 use std::time::{Duration, Instant};
 
-use super::dispatch::{self, InstructionSet};
-use super::isa::Isa;
-use super::step::Pass;
+use crate::dispatch::{self, InstructionSet};
+use crate::isa::Isa;
+use crate::pass::Pass;
 
 /// Independent sums: enough to hide the latency of two fused units, few enough to stay in the registers.
 const CHAINS_WIDE: usize = 12;
