@@ -2,9 +2,14 @@
 //!
 //! The seam between file formats and engine: `gguf` and `hf` implement [`Checkpoint`], `model` packs what it gives.
 
+mod inventory;
+
 use std::ops::Range;
 
 use crate::config::{ModelConfig, Tensor};
+
+pub use inventory::InventoryError;
+pub(crate) use inventory::{Entry, match_tensors};
 
 /// An opened model: configuration and weights.
 ///

@@ -3,8 +3,15 @@
 //! A format's reader (`gguf`, `hf`) fills in a [`ModelConfig`]; everything after it looks at nothing else. Weights are
 //! named by [`Tensor`].
 
+mod check;
+
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+
+pub use check::{
+    ConfigError, MAX_CONTEXT, MAX_FFN_WIDTH, MAX_HEAD_WIDTH, MAX_HEADS, MAX_LAYERS, MAX_VOCABULARY,
+    MAX_WIDTH,
+};
 
 /// A family of architectures, by the name the field uses.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
@@ -33,6 +40,11 @@ impl Family {
             Self::Gemma3 => "gemma3",
         }
     }
+
+    /// Returns the names of all families, for messages.
+    pub fn list() -> String {
+        Self::ALL.map(Self::name).join(", ")
+    }
 }
 
 /// The function between the gate and the product of a feed-forward block.
@@ -46,7 +58,7 @@ pub enum GateActivation {
 }
 
 /// How rotary frequencies are changed for contexts longer than those trained on.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(tag = "kind", rename_all = "kebab-case", deny_unknown_fields)]
 pub enum RopeScaling {
     /// Not at all.
@@ -67,11 +79,16 @@ pub enum RopeScaling {
         /// Context of the first training, in tokens.
         original_context: u32,
     },
+    /// Each pair's frequency divided by a number of its own, as GGUF files hold what Llama 3.1's rule comes to.
+    Factors {
+        /// One a pair, `head_width / 2`; each positive.
+        factors: Vec<f32>,
+    },
 }
 
 /// Rotary position embedding of one kind of layer, over the whole head, in the rotate-half order: element `i` of a head
 /// turns with element `i + head_width / 2`.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Rope {
     /// Base of the frequencies: pair `i` turns by `theta^(-2i / head_width)` a token.
@@ -142,7 +159,8 @@ pub struct ModelConfig {
     pub post_norms: bool,
     /// The gate's function.
     pub gate: GateActivation,
-    /// Factor on embeddings as they enter the first block: 1, or sqrt(width) for Gemma (rounded to bf16, as trained).
+    /// Factor on embeddings as they enter the first block: 1, or sqrt(width) for Gemma (transformers rounds it to bf16
+    /// when it computes in bf16; here it is never rounded so).
     pub embedding_scale: f64,
 }
 
@@ -211,6 +229,34 @@ pub enum Tensor {
     FinalNorm,
     /// The head, `[vocabulary, width]`, where it is not the embedding.
     Head,
+}
+
+impl Tensor {
+    /// Whether it is a vector: a norm or a bias.
+    pub fn is_vector(self) -> bool {
+        match self {
+            Self::Embedding | Self::Head => false,
+            Self::FinalNorm => true,
+            Self::Layer(_, part) => match part {
+                Part::Query
+                | Part::Key
+                | Part::Value
+                | Part::Output
+                | Part::Gate
+                | Part::Up
+                | Part::Down => false,
+                Part::AttentionNorm
+                | Part::QueryBias
+                | Part::KeyBias
+                | Part::ValueBias
+                | Part::QueryNorm
+                | Part::KeyNorm
+                | Part::PostAttentionNorm
+                | Part::FfnNorm
+                | Part::PostFfnNorm => true,
+            },
+        }
+    }
 }
 
 /// A weight of a block.

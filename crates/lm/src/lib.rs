@@ -6,6 +6,27 @@
 pub mod config;
 
 pub mod checkpoint;
+pub mod generation;
+pub mod gguf;
+pub mod hf;
+mod mapped;
+pub mod source;
 
 pub use checkpoint::{Checkpoint, ReadTensorError};
 pub use config::{Family, ModelConfig, Part, Tensor};
+
+pub mod examples;
+pub mod loss;
+
+pub mod lora;
+
+pub mod optimiser;
+pub mod schedule;
+
+pub mod reference;
+
+#[cfg(test)]
+mod fixture;
+
+mod kernel;
+mod matrix;

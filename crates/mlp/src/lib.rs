@@ -26,6 +26,6 @@ pub use inputs::{Inputs, NoiseLaw};
 pub use loss::{Loss, LossKind, Reduction};
 pub use model::Model;
 pub use optimiser::Optimiser;
-pub use trainer::{Precision, Target, Trainer, UnsupportedError};
-pub use undertone_simd::InstructionSet;
+pub use trainer::{Target, Trainer};
+pub use undertone_simd::{InstructionSet, Precision, UnsupportedError};
 pub use weights::Weights;

@@ -1,8 +1,8 @@
 //! One thread's engine: takes a batch once, then steps any number of models through it.
 
-use super::inputs::Inputs;
-use undertone_simd::InstructionSet;
+use undertone_simd::{InstructionSet, Precision, UnsupportedError};
 
+use super::inputs::Inputs;
 use super::kernel::elementwise::{Goal, LossTask};
 use super::kernel::step::{Apply, Backward, CopyInput, Fate, Forward, LossPass};
 use super::lane::{LANE, Lane, Panels};
@@ -10,28 +10,6 @@ use super::loss::{Loss, LossKind};
 use super::model::{Model, gather};
 use super::optimiser::Update;
 use super::workspace::Workspace;
-
-use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
-
-/// The number format of the operands of a product; sums, parameters and everything else are `f32`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "kebab-case")]
-pub enum Precision {
-    /// `f32`.
-    #[default]
-    F32,
-    /// bf16, rounded to nearest even, where the processor multiplies it natively.
-    Bf16,
-}
-
-/// The processor lacks what was asked for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("this processor has no {needed:?} instructions")]
-pub struct UnsupportedError {
-    /// What it would need.
-    pub needed: InstructionSet,
-}
 
 /// What a batch is trained towards.
 #[derive(Debug, Clone, Copy)]
@@ -62,10 +40,7 @@ impl Trainer {
     /// # Errors
     /// If the processor has no bf16 products and they were asked for: there is no silent fallback.
     pub fn new(precision: Precision) -> Result<Self, UnsupportedError> {
-        match precision {
-            Precision::F32 => Self::with_instructions(InstructionSet::best()),
-            Precision::Bf16 => Self::with_instructions(InstructionSet::Avx512Bf16),
-        }
+        Self::with_instructions(precision.instructions()?)
     }
 
     /// Makes an engine with exactly these instructions.
@@ -73,11 +48,9 @@ impl Trainer {
     /// # Errors
     /// If the processor lacks them.
     pub fn with_instructions(set: InstructionSet) -> Result<Self, UnsupportedError> {
-        if !set.is_available() {
-            return Err(UnsupportedError { needed: set });
-        }
+        let set = set.checked()?;
         let work = Workspace {
-            bf16: set == InstructionSet::Avx512Bf16,
+            bf16: set.pairs(),
             ..Workspace::default()
         };
         Ok(Self {

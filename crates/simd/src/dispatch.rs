@@ -1,6 +1,6 @@
 //! Decides, once per engine, which instruction set runs, and enters the code compiled for it.
 
-use crate::isa::Portable;
+use crate::isa::{Portable, PortableBf16};
 use crate::pass::Pass;
 #[cfg(target_arch = "x86_64")]
 use crate::x86::{Avx2, Avx512, Avx512Bf16};
@@ -16,6 +16,8 @@ pub enum InstructionSet {
     Avx512,
     /// AVX-512 with bf16 operands and `f32` sums.
     Avx512Bf16,
+    /// Plain Rust with bf16 operands: for tests, never chosen.
+    PortableBf16,
 }
 
 impl InstructionSet {
@@ -27,10 +29,15 @@ impl InstructionSet {
             .unwrap_or(Self::Portable)
     }
 
+    /// Returns whether operands are pairs of bf16.
+    pub fn pairs(self) -> bool {
+        matches!(self, Self::Avx512Bf16 | Self::PortableBf16)
+    }
+
     /// Returns whether this processor has the set.
     pub fn is_available(self) -> bool {
         match self {
-            Self::Portable => true,
+            Self::Portable | Self::PortableBf16 => true,
             #[cfg(target_arch = "x86_64")]
             Self::Avx2 => is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma"),
             #[cfg(target_arch = "x86_64")]
@@ -59,6 +66,8 @@ pub fn run<P: Pass>(set: InstructionSet, pass: P) -> P::Output {
     match set {
         // SAFETY: plain Rust needs nothing.
         InstructionSet::Portable => unsafe { pass.run::<Portable>() },
+        // SAFETY: as above.
+        InstructionSet::PortableBf16 => unsafe { pass.run::<PortableBf16>() },
         #[cfg(target_arch = "x86_64")]
         // SAFETY: checked above.
         InstructionSet::Avx2 => unsafe { run_avx2(pass) },

@@ -152,3 +152,62 @@ unsafe impl Isa for Portable {
         std::array::from_fn(|i| if gate[i] > 0.0 { value[i] } else { 0.0 })
     }
 }
+
+/// Plain Rust over bf16 pairs, for any processor: the bf16 kernels can be tested everywhere. Slow; no engine chooses it.
+#[derive(Clone, Copy)]
+pub struct PortableBf16;
+
+/// Forwards methods to [`Portable`].
+macro_rules! forward {
+    ($($name:ident($($x:ident),*));* $(;)?) => {
+        $(
+            #[inline(always)]
+            unsafe fn $name($($x: Self::V),*) -> Self::V {
+                unsafe { Portable::$name($($x),*) }
+            }
+        )*
+    };
+}
+
+// SAFETY: as `Portable`. Holds for every block below.
+unsafe impl Isa for PortableBf16 {
+    type V = [f32; LANE];
+    const WIDE: bool = false;
+    const PAIRS: bool = true;
+
+    forward! {
+        zero(); fma(a, b, c); add(a, b); sub(a, b); mul(a, b); div(a, b); sqrt(a); max(a, b);
+        where_positive(gate, value);
+    }
+
+    #[inline(always)]
+    unsafe fn load(from: *const f32) -> Self::V {
+        unsafe { Portable::load(from) }
+    }
+    #[inline(always)]
+    unsafe fn store(to: *mut f32, value: Self::V) {
+        unsafe { Portable::store(to, value) }
+    }
+    #[inline(always)]
+    unsafe fn splat(value: f32) -> Self::V {
+        [value; LANE]
+    }
+    #[inline(always)]
+    unsafe fn splat_word(from: *const f32) -> Self::V {
+        unsafe { [*from; LANE] }
+    }
+    #[inline(always)]
+    unsafe fn dot(a: Self::V, b: Self::V, acc: Self::V) -> Self::V {
+        let halves = |word: f32| {
+            let bits = word.to_bits();
+            (
+                f32::from_bits(bits << 16),
+                f32::from_bits(bits & 0xffff_0000),
+            )
+        };
+        std::array::from_fn(|i| {
+            let ((a0, a1), (b0, b1)) = (halves(a[i]), halves(b[i]));
+            acc[i] + (a0 * b0 + a1 * b1)
+        })
+    }
+}

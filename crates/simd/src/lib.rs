@@ -12,6 +12,7 @@ pub mod isa;
 pub mod math;
 pub mod pass;
 pub mod peak;
+pub mod precision;
 #[cfg(target_arch = "x86_64")]
 mod x86;
 
@@ -19,3 +20,4 @@ pub use dispatch::{InstructionSet, run};
 pub use isa::{Isa, LANE, to_bf16};
 pub use pass::{Pass, Plain};
 pub use peak::peak_gflops;
+pub use precision::{Precision, UnsupportedError};
