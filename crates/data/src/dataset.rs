@@ -33,7 +33,7 @@ pub enum Dataset {
 /// A file whose content is known beforehand.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct PinnedFile {
-    /// One of [`FILE_NAMES`].
+    /// Its name: for a dataset, one of [`FILE_NAMES`].
     pub name: &'static str,
     /// Length of the uncompressed content.
     pub bytes: u64,
@@ -134,7 +134,7 @@ const fn pin(file_idx: usize, sha256: &str) -> PinnedFile {
 }
 
 /// Reads 64 hexadecimal digits; a slip of the pen in a pin stops the build.
-const fn hex32(digits: &[u8]) -> [u8; 32] {
+pub(crate) const fn hex32(digits: &[u8]) -> [u8; 32] {
     assert!(digits.len() == 64);
     let mut bytes = [0; 32];
     let mut at = 0;

@@ -1,14 +1,14 @@
-//! Gets the files of a named dataset, from whichever source delivers the pinned content first.
+//! Gets the files of a named dataset or model, from whichever source delivers the pinned content first.
 //!
 //! Sources are tried in order and none is trusted: a file counts only if its uncompressed content has the pinned
 //! sha256, so who packed or hosts it does not matter. Every source that fails is reported with its reason. In the
-//! dataset's folder
+//! folder of that name
 //!
-//! - `NAME` is a finished file, plain idx, written under `.NAME.tmp`, synced and renamed;
+//! - `NAME` is a finished file, uncompressed, written under `.NAME.tmp`, synced and renamed;
 //! - `.NAME.SOURCE.part` is an interrupted download, continued next time if the server can, dropped if it proves wrong;
 //! - `.fetch.lock` keeps two processes from writing at once.
 //!
-//! [`source`] lists the sources; `http` downloads; `client` runs `npm` and `apt-get`; `land` writes.
+//! [`source`] lists the sources; `http` downloads; `client` runs `npm`, `apt-get` and `pip`; `land` writes.
 
 mod client;
 mod http;
@@ -22,10 +22,11 @@ use std::time::Duration;
 
 use undertone_core::Sha256Digest;
 
-use crate::dataset::{Dataset, PinnedFile};
+use crate::dataset::PinnedFile;
 use crate::fault::Fault;
 use crate::folder::{self, FileError, PinError};
 use crate::images::FileDigest;
+use crate::item::Item;
 
 use land::land;
 pub use source::{Source, SourceError, SourceErrorKind};
@@ -41,7 +42,7 @@ pub struct FetchOptions {
     pub connect_timeout: Duration,
     /// How long a connection may stay silent. Default: 30 s.
     pub silence_timeout: Duration,
-    /// How long `npm` or `apt-get` may run. Default: 10 min.
+    /// How long `npm`, `apt-get` or `pip` may run. Default: 10 min.
     pub client_timeout: Duration,
 }
 
@@ -115,25 +116,25 @@ pub enum FetchEvent<'a> {
 /// Whoever shows progress.
 pub(crate) type Progress<'a> = dyn FnMut(FetchEvent<'_>) + 'a;
 
-/// A dataset that is complete and verified.
+/// A dataset or model that is complete and verified.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Fetched {
     /// Which.
-    pub dataset: Dataset,
+    pub item: Item,
     /// The folder that holds the files.
     pub folder: PathBuf,
-    /// The files, in the order of [`crate::dataset::FILE_NAMES`].
+    /// The files, in the order of [`Item::files`].
     pub files: Vec<FileDigest>,
     /// The names of the sources that delivered; none if everything was there.
     pub delivered_by: Vec<String>,
 }
 
-/// A dataset could not be fetched.
+/// A dataset or model could not be fetched.
 #[derive(Debug, thiserror::Error)]
-#[error("cannot fetch dataset `{dataset}` into `{}`", folder.display())]
+#[error("cannot fetch `{item}` into `{}`", folder.display())]
 pub struct FetchError {
     /// Which.
-    pub dataset: Dataset,
+    pub item: Item,
     /// The folder that lacks it.
     pub folder: PathBuf,
     /// Why.
@@ -141,7 +142,7 @@ pub struct FetchError {
     pub kind: FetchErrorKind,
 }
 
-/// Why a dataset could not be fetched.
+/// Why a dataset or model could not be fetched.
 #[derive(Debug, thiserror::Error)]
 pub enum FetchErrorKind {
     /// Files are missing and the network is not to be used.
@@ -200,32 +201,34 @@ fn tried(attempts: &[SourceError]) -> String {
     reasons.join("; ")
 }
 
-/// Makes sure that all files of `dataset` are on disk with their pinned digests, fetching those that are not.
+/// Makes sure that all files of `item` are on disk with their pinned digests, fetching those that are not.
 ///
 /// Files go to the folder of that name under `data_dir`; what is there and right, also in another folder of
-/// [`Dataset::folders`], is not fetched again. Calling it again after an interruption continues.
+/// [`Item::folders`], is not fetched again. Calling it again after an interruption continues.
 ///
 /// # Errors
 /// [`FetchError`] with the reason of every source that was tried. Files that did arrive stay.
 pub fn fetch(
-    dataset: Dataset,
+    item: impl Into<Item>,
     data_dir: &Path,
     options: &FetchOptions,
     progress: &mut Progress<'_>,
 ) -> Result<Fetched, FetchError> {
-    let mut folders = dataset.folders(data_dir).into_iter();
+    let item = item.into();
+    let mut folders = item.folders(data_dir).into_iter();
     let folder = folders
         .next()
-        .expect("every dataset has a folder of its own");
+        .expect("every item has a folder of its own");
     // Opening takes the first folder that has all names, so another one helps only while ours has not.
-    let ours_is_whole = matches!(folder::locate_all(&folder), Ok(Ok(_)));
+    let is_there = |pin: &PinnedFile| matches!(folder::locate(&folder, pin.name), Ok(Some(_)));
+    let ours_is_whole = item.files().iter().all(is_there);
     for elsewhere in folders.filter(|_| !ours_is_whole) {
-        if let Some(files) = complete(&elsewhere, dataset.files()) {
+        if let Some(files) = complete(&elsewhere, item.files()) {
             files
                 .iter()
                 .for_each(|file| progress(FetchEvent::Present { path: &file.path }));
             return Ok(Fetched {
-                dataset,
+                item,
                 folder: elsewhere,
                 files,
                 delivered_by: Vec::new(),
@@ -235,16 +238,16 @@ pub fn fetch(
     let sources = options
         .sources
         .clone()
-        .unwrap_or_else(|| Source::defaults(dataset));
-    match fetch_into(&folder, dataset.files(), &sources, options, progress) {
+        .unwrap_or_else(|| Source::defaults(item));
+    match fetch_into(&folder, item.files(), &sources, options, progress) {
         Ok((files, delivered_by)) => Ok(Fetched {
-            dataset,
+            item,
             folder,
             files,
             delivered_by,
         }),
         Err(kind) => Err(FetchError {
-            dataset,
+            item,
             folder,
             kind,
         }),

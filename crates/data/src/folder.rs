@@ -1,4 +1,4 @@
-//! Finds and reads the four idx files of one folder, whichever way their names are spelt.
+//! Finds and reads the files of one folder, the four idx files whichever way their names are spelt.
 //!
 //! With pins, content is compared with its digest before anything is made of it; without, the idx reader judges alone.
 //! Chooses no folder and no dataset: [`crate::source`] and [`crate::fetch`] do.
@@ -91,9 +91,13 @@ pub enum PinError {
     },
 }
 
-/// Looks for one of [`FILE_NAMES`] in `folder`, under every spelling.
+/// Looks for the file `name` in `folder`, one of [`FILE_NAMES`] under every spelling.
 pub(crate) fn locate(folder: &Path, name: &str) -> Result<Option<PathBuf>, FileError> {
-    for spelling in Spelling::ALL {
+    let spellings = match FILE_NAMES.contains(&name) {
+        true => &Spelling::ALL[..],
+        false => &[Spelling::Dash],
+    };
+    for spelling in spellings {
         let path = folder.join(spelling.of(name));
         match fs::metadata(&path) {
             Ok(metadata) if metadata.is_file() => return Ok(Some(path)),

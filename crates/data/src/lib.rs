@@ -1,8 +1,9 @@
 //! Brings labelled images to the experiments: readers that treat files as hostile, the embedded digits, and fetching
-//! of the named datasets with pinned digests.
+//! of the named datasets and language models with pinned digests.
 //!
 //! Start with [`images`], what a dataset is once it is in memory; then [`source`], which opens one; then [`fetch`], the
-//! only module that touches the network. Knows no models, no run folders and no terminal.
+//! only module that touches the network. What is in a model's file is none
+//! of its business. Knows no run folders and no terminal.
 
 pub mod bounded;
 pub mod csv;
@@ -11,12 +12,17 @@ pub mod digits;
 pub mod fault;
 pub mod fetch;
 mod folder;
+pub mod hub;
 pub mod idx;
 pub mod images;
+pub mod item;
+pub mod model;
 pub mod source;
 
 pub use dataset::Dataset;
 pub use digits::digits;
 pub use fault::Fault;
 pub use images::{ImageData, ImageSet};
+pub use item::Item;
+pub use model::Model;
 pub use source::{DataSource, OpenDataError, open};

@@ -77,10 +77,7 @@ pub(crate) fn every_family() -> [ModelConfig; 4] {
         gate: GateActivation::GeluTanh,
         embedding_scale: 12f64.sqrt(),
         attention_scale: 8f64.sqrt().recip(),
-        attention: vec![
-            LayerAttention::Local { window: 3 },
-            LayerAttention::Global,
-        ],
+        attention: vec![LayerAttention::Local { window: 3 }, LayerAttention::Global],
         rope: Rope {
             theta: 1e6,
             scaling: RopeScaling::Linear { factor: 8.0 },

@@ -10,13 +10,12 @@
 //! Products run over the rows of all sequences at once, attention sequence by sequence. A row's bits depend on neither.
 
 use rayon::prelude::*;
-use undertone_simd::LANE;
 
 use crate::adapter::{Adapter, Pair};
 use crate::cache::{Cache, LayerKv};
-use crate::config::LayerAttention;
-use crate::kernel::attention::{AttentionScratch, HeadShape, attention};
-use crate::kernel::product::{Into, LowRank, Output, product_into};
+use crate::config::{LayerAttention, ModelConfig};
+use crate::kernel::attention::{AttentionScratch, HeadShape, Queries, attention};
+use crate::kernel::product::{Into, LowRank, Output, Packed, product_into};
 use crate::kernel::rows::{self, Turn};
 use crate::lora::Projection;
 use crate::matrix::{Matrix, Operand};
@@ -81,6 +80,17 @@ pub(crate) struct Activations {
     pub post_ffn_scales: Vec<f32>,
 }
 
+impl Activations {
+    /// Returns about how many bytes are kept for `tokens` tokens.
+    pub fn bytes(config: &ModelConfig, tokens: usize) -> usize {
+        let queries = config.heads * config.head_width;
+        let keys = config.kv_heads * config.head_width;
+        // Inputs of products, q, k, v twice with head norms, the attended values, the stream in the middle, gate and up.
+        let features = 3 * config.width + 4 * queries + 4 * keys + 3 * config.ffn_width;
+        features * tokens * size_of::<f32>()
+    }
+}
+
 /// Memory of a pass, used again by the next.
 #[derive(Debug, Default)]
 pub(crate) struct Workspace {
@@ -118,8 +128,10 @@ impl Pass<'_> {
         work.positions.clear();
         work.positions.extend(positions(spans));
         for layer in 0..self.model.blocks.len() {
-            let mut layers: Vec<&mut LayerKv> =
-                caches.iter_mut().map(|cache| &mut cache.layers[layer]).collect();
+            let mut layers: Vec<&mut LayerKv> = caches
+                .iter_mut()
+                .map(|cache| &mut cache.layers[layer])
+                .collect();
             let Workspace {
                 x,
                 activations,
@@ -128,7 +140,16 @@ impl Pass<'_> {
                 positions,
                 ..
             } = work;
-            self.block(layer, spans, positions, &mut layers, x, activations, normed, attention);
+            self.block(
+                layer,
+                spans,
+                positions,
+                &mut layers,
+                x,
+                activations,
+                normed,
+                attention,
+            );
             inspect(layer, &work.x);
         }
     }
@@ -149,7 +170,10 @@ impl Pass<'_> {
     }
 
     /// Runs one block: attention, feed-forward, both added to `x`.
-    #[expect(clippy::too_many_arguments, reason = "the parts of a workspace, borrowed apart")]
+    #[expect(
+        clippy::too_many_arguments,
+        reason = "the parts of a workspace, borrowed apart"
+    )]
     pub fn block(
         &self,
         layer: usize,
@@ -182,7 +206,15 @@ impl Pass<'_> {
         // 3. x += W_o · attended.
         rows::to_operand(set, &acts.attended, &mut acts.output_in);
         let output = |u: &mut Matrix, into, y: &mut Matrix| {
-            self.linear(layer, Projection::Output, &block.output, &acts.output_in, u, into, y);
+            self.linear(
+                layer,
+                Projection::Output,
+                &block.output,
+                &acts.output_in,
+                u,
+                into,
+                y,
+            );
         };
         let u = &mut acts.low_rank[Projection::Output as usize];
         match &block.post_attention_norm {
@@ -206,7 +238,14 @@ impl Pass<'_> {
         }
 
         // 4. x += W_down · (activation(gate) · up).
-        rows::norm(set, x, &block.ffn_norm, epsilon, &mut acts.ffn_scales, &mut acts.ffn_in);
+        rows::norm(
+            set,
+            x,
+            &block.ffn_norm,
+            epsilon,
+            &mut acts.ffn_scales,
+            &mut acts.ffn_in,
+        );
         acts.gate.reshape(x.rows, config.ffn_width);
         acts.up.reshape(x.rows, config.ffn_width);
         for (projection, linear, y) in [
@@ -218,7 +257,15 @@ impl Pass<'_> {
         }
         rows::gated(set, config.gate, &acts.gate, &acts.up, &mut acts.down_in);
         let down = |u: &mut Matrix, into, y: &mut Matrix| {
-            self.linear(layer, Projection::Down, &block.down, &acts.down_in, u, into, y);
+            self.linear(
+                layer,
+                Projection::Down,
+                &block.down,
+                &acts.down_in,
+                u,
+                into,
+                y,
+            );
         };
         let u = &mut acts.low_rank[Projection::Down as usize];
         match &block.post_ffn_norm {
@@ -257,14 +304,32 @@ impl Pass<'_> {
             (Projection::Value, &block.value, &mut acts.v),
         ] {
             let u = &mut acts.low_rank[projection as usize];
-            self.linear(layer, projection, linear, &acts.attention_in, u, Into::Set, y);
+            self.linear(
+                layer,
+                projection,
+                linear,
+                &acts.attention_in,
+                u,
+                Into::Set,
+                y,
+            );
             if let Some(bias) = &linear.bias {
                 rows::add_bias(*set, y, bias);
             }
         }
         let heads = [
-            (&block.query_norm, &mut acts.q, &mut acts.q_raw, &mut acts.q_scales),
-            (&block.key_norm, &mut acts.k, &mut acts.k_raw, &mut acts.k_scales),
+            (
+                &block.query_norm,
+                &mut acts.q,
+                &mut acts.q_raw,
+                &mut acts.q_scales,
+            ),
+            (
+                &block.key_norm,
+                &mut acts.k,
+                &mut acts.k_raw,
+                &mut acts.k_scales,
+            ),
         ];
         for (weight, x, raw, scales) in heads {
             if let Some(weight) = weight {
@@ -286,14 +351,39 @@ impl Pass<'_> {
         acts: &mut Activations,
         scratch: &mut AttentionScratch,
     ) {
-        let config = &self.model.config;
-        acts.attended
-            .reshape(acts.q.rows, config.heads * config.head_width);
-        acts.log_sums.reshape(acts.q.rows, config.heads);
+        let shape = self.heads(layer);
+        acts.attended.reshape(acts.q.rows, acts.q.columns);
+        acts.log_sums.reshape(acts.q.rows, shape.heads);
         for (span, kv) in spans.iter().zip(kv.iter_mut()) {
             kv.append(&acts.k, &acts.v, span.rows());
         }
-        todo!("attention: {layer} {scratch:?}")
+        let set = self.model.set;
+        let out = Output::of(&mut acts.attended);
+        let log_sums = self.keep.then(|| Output::of(&mut acts.log_sums));
+        let q = &acts.q;
+        let attend = |(span, kv): (&Span, &&mut LayerKv), scratch: &mut AttentionScratch| {
+            let queries = Queries {
+                shape,
+                q,
+                rows: span.rows(),
+                position: span.position,
+                kv,
+            };
+            attention(set, &queries, 0..shape.kv_heads, scratch, out, log_sums);
+        };
+        match self.crew {
+            Crew::Alone => {
+                for sequence in spans.iter().zip(&*kv) {
+                    attend(sequence, scratch);
+                }
+            }
+            Crew::Shared => spans.par_iter().zip(&*kv).for_each_init(
+                AttentionScratch::default,
+                |scratch, sequence| {
+                    attend(sequence, scratch);
+                },
+            ),
+        }
     }
 
     /// Returns the shape of a layer's heads.
@@ -312,7 +402,10 @@ impl Pass<'_> {
     }
 
     /// Computes one projection with its adapter; leaves s · x Aᵀ in `u`.
-    #[expect(clippy::too_many_arguments, reason = "a layer, its place and its operands")]
+    #[expect(
+        clippy::too_many_arguments,
+        reason = "a layer, its place and its operands"
+    )]
     fn linear(
         &self,
         layer: usize,
@@ -343,7 +436,7 @@ impl Pass<'_> {
     pub fn product(
         &self,
         x: &Operand,
-        w: &crate::kernel::product::Packed,
+        w: &Packed,
         low_rank: Option<LowRank<'_>>,
         into: Into,
         y: &mut Matrix,
@@ -351,19 +444,31 @@ impl Pass<'_> {
         let (set, panels, y) = (self.model.set, w.panels(), Output::of(y));
         match self.crew {
             Crew::Alone => product_into(set, x, w, 0..panels, low_rank, into, y),
-            Crew::Shared => (0..panels.div_ceil(SHARE)).into_par_iter().for_each(|part| {
-                let share = part * SHARE..((part + 1) * SHARE).min(panels);
-                product_into(set, x, w, share, low_rank, into, y);
-            }),
+            Crew::Shared => (0..panels.div_ceil(SHARE))
+                .into_par_iter()
+                .for_each(|part| {
+                    let share = part * SHARE..((part + 1) * SHARE).min(panels);
+                    product_into(set, x, w, share, low_rank, into, y);
+                }),
         }
+    }
+}
+
+impl Pass<'_> {
+    /// Computes some panels of a product together; other columns of `y` are left alone.
+    pub fn panels(&self, x: &Operand, w: &Packed, panels: &[usize], y: &mut Matrix) {
+        let (set, y) = (self.model.set, Output::of(y));
+        panels
+            .into_par_iter()
+            .for_each(|&panel| product_into(set, x, w, panel..panel + 1, None, Into::Set, y));
     }
 }
 
 /// Returns the position of every row.
 pub(crate) fn positions(spans: &[Span]) -> impl Iterator<Item = u32> {
-    spans.iter().flat_map(|span| {
-        (0..span.tokens).map(|token| (span.position + token) as u32)
-    })
+    spans
+        .iter()
+        .flat_map(|span| (0..span.tokens).map(|token| (span.position + token) as u32))
 }
 
 /// Lays sequences with `lengths` new tokens out one after the other, from `positions` on.
@@ -383,4 +488,5 @@ pub(crate) fn spans(lengths: impl IntoIterator<Item = (usize, usize)>) -> Vec<Sp
         .collect()
 }
 
-const _: () = assert!(LANE == 16, "panels are lanes");
+#[cfg(test)]
+mod tests;

@@ -7,9 +7,9 @@
 mod config;
 mod generation;
 mod json;
-mod names;
+pub(crate) mod names;
 mod rope;
-mod safetensors;
+pub(crate) mod safetensors;
 mod weights;
 
 use std::collections::BTreeMap;
@@ -129,12 +129,12 @@ impl HfFolder {
 }
 
 fn open(path: &Path) -> Result<HfFolder, OpenFolderErrorKind> {
-    let config_path = path.join(CONFIG);
     let json_error = |file| move |source| OpenFolderErrorKind::Json { file, source };
-    let config_map = json::read(&config_path, MAX_CONFIG_BYTES).map_err(json_error(CONFIG))?;
+    let (config_map, config_file) =
+        json::read(&path.join(CONFIG), MAX_CONFIG_BYTES).map_err(json_error(CONFIG))?;
     let config = config::read(&config_map).map_err(OpenFolderErrorKind::Config)?;
     let generation_map = match json::read(&path.join(GENERATION), MAX_CONFIG_BYTES) {
-        Ok(map) => Some(map),
+        Ok((map, _)) => Some(map),
         Err(ReadJsonError::Io(error)) if error.kind() == io::ErrorKind::NotFound => None,
         Err(error) => return Err(json_error(GENERATION)(error)),
     };
@@ -156,8 +156,6 @@ fn open(path: &Path) -> Result<HfFolder, OpenFolderErrorKind> {
         |name| config.tied_head && name == head,
     )
     .map_err(OpenFolderErrorKind::Inventory)?;
-    let config_file = MappedFile::open(&config_path)
-        .map_err(|error| json_error(CONFIG)(ReadJsonError::Io(error)))?;
     Ok(HfFolder {
         path: path.to_path_buf(),
         config_file,

@@ -12,6 +12,12 @@ pub mod hf;
 mod mapped;
 pub mod source;
 
+pub mod tokenizer;
+
+pub mod chat;
+
+pub mod grammar;
+
 pub use checkpoint::{Checkpoint, ReadTensorError};
 pub use config::{Family, ModelConfig, Part, Tensor};
 
@@ -19,14 +25,27 @@ pub mod examples;
 pub mod loss;
 
 pub mod lora;
+pub mod merge;
+mod new_folder;
+pub mod peft;
 
 pub mod optimiser;
 pub mod schedule;
 
 pub mod reference;
 
+pub mod adapter;
+mod forward;
+pub mod model;
+
+pub mod sample;
+pub mod score;
+
+pub mod train;
+
 #[cfg(test)]
 mod fixture;
 
+mod cache;
 mod kernel;
 mod matrix;

@@ -299,9 +299,7 @@ impl LoraWeights {
 
 /// An adapter was made for a model of other sizes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error(
-    "the adapter has other sizes than the model ({adapter_layers} and {model_layers} blocks)"
-)]
+#[error("the adapter has other sizes than the model ({adapter_layers} and {model_layers} blocks)")]
 pub struct WrongModelError {
     /// Blocks of the adapter.
     pub adapter_layers: usize,

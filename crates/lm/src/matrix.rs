@@ -46,6 +46,18 @@ impl Words {
         unsafe { std::slice::from_raw_parts(self.lines.as_ptr().cast(), self.len()) }
     }
 
+    /// Returns all words as numbers.
+    pub fn as_floats(&self) -> &[f32] {
+        // SAFETY: as `as_words`; every bit pattern is an `f32`.
+        unsafe { std::slice::from_raw_parts(self.as_ptr(), self.len()) }
+    }
+
+    /// Returns all words as numbers, for writing.
+    pub fn as_floats_mut(&mut self) -> &mut [f32] {
+        // SAFETY: as `as_floats`, and the borrow is exclusive.
+        unsafe { std::slice::from_raw_parts_mut(self.as_mut_ptr(), self.len()) }
+    }
+
     /// Returns the word at `at`.
     pub fn get(&self, at: usize) -> u32 {
         self.lines[at / LANE].0[at % LANE]
@@ -197,7 +209,10 @@ impl Operand {
             let from = &self.words.as_words()[row * self.stride..][..self.stride];
             if self.pairs {
                 for (to, word) in to.as_chunks_mut::<2>().0.iter_mut().zip(from) {
-                    *to = [f32::from_bits(word << 16), f32::from_bits(word & 0xffff_0000)];
+                    *to = [
+                        f32::from_bits(word << 16),
+                        f32::from_bits(word & 0xffff_0000),
+                    ];
                 }
             } else {
                 for (to, word) in to.iter_mut().zip(from) {

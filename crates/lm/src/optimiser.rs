@@ -232,7 +232,11 @@ impl Update {
                 root,
                 eps,
             } => {
-                assert_eq!((first.len(), second.len()), (n, n), "moments of {n} weights");
+                assert_eq!(
+                    (first.len(), second.len()),
+                    (n, n),
+                    "moments of {n} weights"
+                );
                 let adam = |w: &mut f32, g: &f32, m: &mut f32, v: &mut f32| {
                     let g = g * gradient_factor;
                     *w *= decay;

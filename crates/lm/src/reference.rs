@@ -13,6 +13,7 @@ mod block;
 
 pub mod training;
 
+pub use block::rope_frequency;
 pub use model::{Parameter, ReferenceModel};
 pub use training::{mean_loss, slope};
 

@@ -16,3 +16,6 @@ mod weights;
 
 pub use trainer::{Guide, StepReport, TrainError, TrainSettings, Trainer, TrainerState};
 pub use weights::FullWeights;
+
+#[cfg(test)]
+mod tests;

@@ -240,6 +240,28 @@ impl Disk {
         Ok(())
     }
 
+    /// Removes a file; one that is not there is no error.
+    pub(crate) fn remove_file(&self, path: &Path) -> Result<()> {
+        self.remove(path, |path| fs::remove_file(path))
+    }
+
+    /// Removes an empty folder; one that is not there is no error.
+    pub(crate) fn remove_folder(&self, folder: &Path) -> Result<()> {
+        self.remove(folder, |folder| fs::remove_dir(folder))
+    }
+
+    fn remove(&self, path: &Path, remove: impl Fn(&Path) -> io::Result<()>) -> Result<()> {
+        let removed = self
+            .ask(Operation::Remove, path)
+            .and_then(|()| remove(path));
+        match removed {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                Err(StoreError::io("remove", path, error))
+            }
+            _ => Ok(()),
+        }
+    }
+
     fn create_temp(&self, folder: &Path) -> Result<(File, PathBuf)> {
         static COUNTER: AtomicU64 = AtomicU64::new(0);
         loop {

@@ -7,6 +7,7 @@
 //! <root>/store.json                  marks the folder and carries the version of this layout
 //!        objects/ab/<digest>         raw bytes, named by their BLAKE3 digest          store
 //!        steps/ab/<key>.json         which step gave which objects                    steps, staleness
+//!        partial/<key>/              what an unfinished step has so far                 partial
 //!        runs/<command>-<12 hex>/    one run: settings, environment, events, result   runs
 //!        damaged/                    what `repair` set aside; nothing is deleted      repair
 //!        tmp/                        files being written; leftovers are removed       disk
@@ -24,6 +25,7 @@ mod canonical;
 mod environment;
 mod error;
 mod owner;
+mod partial;
 mod repair;
 mod runs;
 mod schemas;
@@ -40,6 +42,7 @@ pub use document::Document;
 pub use environment::Environment;
 pub use error::{ExitClass, Result, StoreError, StoreErrorKind};
 pub use owner::Owner;
+pub use partial::{StepProgress, UnfinishedStep};
 pub use repair::{Damage, DamagedThing, Repair};
 pub use runs::{
     Begun, Event, EventLog, Manifest, RunHandle, RunId, RunList, RunResult, RunSettings, RunStart,

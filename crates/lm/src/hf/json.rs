@@ -3,11 +3,12 @@
 //! Fields that we do not know are not errors here: these files are other people's, and hold much that is no concern of
 //! ours. `null` counts as missing, as in Python.
 
-use std::fs::{self, File};
-use std::io::{self, Read};
+use std::io;
 use std::path::Path;
 
 use serde_json::{Map, Value};
+
+use crate::mapped::MappedFile;
 
 /// A field of a JSON file is missing or cannot be used.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -39,26 +40,16 @@ pub enum ReadJsonError {
 }
 
 /// Reads the object in the file at `path`, of at most `limit_bytes` bytes.
-pub(super) fn read(path: &Path, limit_bytes: u64) -> Result<Map<String, Value>, ReadJsonError> {
-    let bytes = read_bytes(path, limit_bytes)?;
-    serde_json::from_slice(&bytes).map_err(ReadJsonError::Json)
-}
-
-fn read_bytes(path: &Path, limit_bytes: u64) -> Result<Vec<u8>, ReadJsonError> {
-    let metadata = fs::metadata(path).map_err(ReadJsonError::Io)?;
-    if !metadata.is_file() {
-        let reason = "it is not a regular file";
-        let error = io::Error::new(io::ErrorKind::InvalidInput, reason);
-        return Err(ReadJsonError::Io(error));
-    }
-    let mut bytes = Vec::new();
-    File::open(path)
-        .and_then(|file| file.take(limit_bytes + 1).read_to_end(&mut bytes))
-        .map_err(ReadJsonError::Io)?;
-    if bytes.len() as u64 > limit_bytes {
+pub(super) fn read(
+    path: &Path,
+    limit_bytes: u64,
+) -> Result<(Map<String, Value>, MappedFile), ReadJsonError> {
+    let file = MappedFile::open(path).map_err(ReadJsonError::Io)?;
+    if file.bytes().len() as u64 > limit_bytes {
         return Err(ReadJsonError::TooLong { limit_bytes });
     }
-    Ok(bytes)
+    let map = serde_json::from_slice(file.bytes()).map_err(ReadJsonError::Json)?;
+    Ok((map, file))
 }
 
 /// An object and the way to it.

@@ -5,7 +5,7 @@ use crate::config::{Family, Part, Tensor};
 /// How a folder's names begin. The same model is saved under several prefixes: alone, with its head, and as the text part
 /// of a model that sees.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Prefix {
+pub(crate) struct Prefix {
     body: &'static str,
     head: &'static str,
 }
@@ -23,7 +23,7 @@ impl Prefix {
     }
 
     /// Returns the prefix under which an embedding is there; the usual one if none is.
-    pub(super) fn find(is_there: impl Fn(&str) -> bool) -> Self {
+    pub(crate) fn find(is_there: impl Fn(&str) -> bool) -> Self {
         let found = Self::ALL
             .into_iter()
             .find(|prefix| is_there(&prefix.name(Family::Llama, Tensor::Embedding)));
@@ -31,7 +31,7 @@ impl Prefix {
     }
 
     /// Returns the name of `tensor`.
-    pub(super) fn name(self, family: Family, tensor: Tensor) -> String {
+    pub(crate) fn name(self, family: Family, tensor: Tensor) -> String {
         let Self { body, head } = self;
         match tensor {
             Tensor::Embedding => format!("{body}embed_tokens.weight"),
@@ -71,7 +71,7 @@ fn part_name(family: Family, part: Part) -> &'static str {
 
 /// Whether a file may hold `tensor` although we have no use for it: the parts of a model that see, and tables that are
 /// computed anyway.
-pub(super) fn is_ignored(family: Family, tensor: &str) -> bool {
+pub(crate) fn is_ignored(family: Family, tensor: &str) -> bool {
     const SEEING: [&str; 4] = [
         "vision_tower.",
         "multi_modal_projector.",
@@ -83,6 +83,6 @@ pub(super) fn is_ignored(family: Family, tensor: &str) -> bool {
 }
 
 /// Whether the file stores `tensor` less 1: norms, which are Gemma's only vectors.
-pub(super) fn is_shifted(family: Family, tensor: Tensor) -> bool {
+pub(crate) fn is_shifted(family: Family, tensor: Tensor) -> bool {
     family == Family::Gemma3 && tensor.is_vector()
 }

@@ -74,13 +74,13 @@ pub enum SafetensorsError {
 
 /// Where a tensor's values are and what they are.
 #[derive(Debug, Clone)]
-pub(super) struct StoredTensor {
-    pub(super) value_type: ValueType,
-    pub(super) shape: Vec<usize>,
+pub(crate) struct StoredTensor {
+    pub(crate) value_type: ValueType,
+    pub(crate) shape: Vec<usize>,
     /// Its bytes in the file.
-    pub(super) bytes: Range<usize>,
+    pub(crate) bytes: Range<usize>,
     /// Which of the model's files.
-    pub(super) file: usize,
+    pub(crate) file: usize,
 }
 
 impl Entry for StoredTensor {
@@ -90,7 +90,7 @@ impl Entry for StoredTensor {
 }
 
 /// Reads the header of `content`, the whole of file number `file`; tensors that are `ignored` are left out unread.
-pub(super) fn read(
+pub(crate) fn read(
     content: &[u8],
     file: usize,
     ignored: impl Fn(&str) -> bool,

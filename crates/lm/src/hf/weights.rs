@@ -158,7 +158,8 @@ fn map(
 
 /// Returns the file of each tensor.
 fn read_index(folder: &Path) -> Result<BTreeMap<String, String>, WeightsError> {
-    let index = json::read(&folder.join(INDEX), MAX_INDEX_BYTES).map_err(WeightsError::Index)?;
+    let (index, _) =
+        json::read(&folder.join(INDEX), MAX_INDEX_BYTES).map_err(WeightsError::Index)?;
     let index = Object::new(&index, "");
     let map = index.map("weight_map").map_err(WeightsError::IndexField)?;
     let Some(map) = map else {

@@ -8,9 +8,11 @@
 
 pub(crate) mod tile;
 
+pub(crate) mod attention;
 pub(crate) mod gradient;
 pub(crate) mod product;
 pub(crate) mod rows;
+pub(crate) mod softmax;
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

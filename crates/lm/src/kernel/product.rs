@@ -85,8 +85,7 @@ impl Packed {
             (input, false)
         };
         for (output, value) in column.iter().enumerate() {
-            let at =
-                output / LANE * self.words_per_panel * LANE + word * LANE + output % LANE;
+            let at = output / LANE * self.words_per_panel * LANE + word * LANE + output % LANE;
             let bits = if self.pairs {
                 let half = u32::from(to_bf16(*value));
                 let old = self.word(at);
@@ -109,7 +108,11 @@ impl Packed {
         for (k, value) in row.iter_mut().enumerate() {
             *value = if self.pairs {
                 let word = self.word(at + k / 2 * LANE);
-                f32::from_bits(if k % 2 == 0 { word << 16 } else { word & 0xffff_0000 })
+                f32::from_bits(if k % 2 == 0 {
+                    word << 16
+                } else {
+                    word & 0xffff_0000
+                })
             } else {
                 f32::from_bits(self.word(at + k * LANE))
             };
@@ -203,7 +206,10 @@ pub(crate) fn product_into(
     assert!(panels.end <= w.panels(), "panels of W");
     assert!(y.rows == x.rows && y.columns == w.outputs && y.stride >= w.panels() * LANE);
     if let Some(LowRank { u, b }) = low_rank {
-        assert!(!b.pairs && b.outputs == w.outputs && b.inputs == u.columns, "B is [N, r]");
+        assert!(
+            !b.pairs && b.outputs == w.outputs && b.inputs == u.columns,
+            "B is [N, r]"
+        );
         assert_eq!(u.rows, x.rows, "U has the rows of X");
     }
     run(

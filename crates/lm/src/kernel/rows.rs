@@ -329,7 +329,11 @@ pub(crate) fn rope(
                     let (first, second) = head.split_at_mut(half);
                     for i in 0..half {
                         let (a, b, cos) = (first[i], second[i], cosines[i]);
-                        let sin = if turn == Turn::Forward { sines[i] } else { -sines[i] };
+                        let sin = if turn == Turn::Forward {
+                            sines[i]
+                        } else {
+                            -sines[i]
+                        };
                         first[i] = a * cos - b * sin;
                         second[i] = b * cos + a * sin;
                     }

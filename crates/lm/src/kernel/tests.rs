@@ -56,7 +56,10 @@ struct Case {
 }
 
 fn case(rows: usize, inputs: usize, outputs: usize, rank: usize) -> Case {
-    let mut stream = Seed(7).stream("lm/test", (rows * 1_000_003 + inputs * 1009 + outputs) as u64);
+    let mut stream = Seed(7).stream(
+        "lm/test",
+        (rows * 1_000_003 + inputs * 1009 + outputs) as u64,
+    );
     Case {
         x: matrix(rows, inputs, &draws(&mut stream, rows * inputs)),
         rows_of_w: draws(&mut stream, outputs * inputs),
@@ -85,10 +88,22 @@ fn check(set: InstructionSet, rows: usize, inputs: usize, outputs: usize, rank: 
     let mut y = case.y.clone();
     let low_rank = (rank > 0).then_some(LowRank { u: &case.u, b: &b });
     let into = if rank % 2 == 0 { Into::Set } else { Into::Add };
-    product(set, &operand(&case.x, pairs), &w, 0..w.panels(), low_rank, into, &mut y);
+    product(
+        set,
+        &operand(&case.x, pairs),
+        &w,
+        0..w.panels(),
+        low_rank,
+        into,
+        &mut y,
+    );
     for row in 0..rows {
         for output in 0..outputs {
-            let mut sum = if into == Into::Add { f64::from(case.y.row(row)[output]) } else { 0.0 };
+            let mut sum = if into == Into::Add {
+                f64::from(case.y.row(row)[output])
+            } else {
+                0.0
+            };
             for (k, &x) in case.x.row(row).iter().enumerate() {
                 sum += rounded(x, pairs) * rounded(case.rows_of_w[output * inputs + k], pairs);
             }
@@ -97,7 +112,10 @@ fn check(set: InstructionSet, rows: usize, inputs: usize, outputs: usize, rank: 
             }
             let got = f64::from(y.row(row)[output]);
             // abs: f32 sums of up to 2,100 products below 1/4.
-            assert!((got - sum).abs() < 3e-5, "{set:?} {rows}x{inputs}x{outputs}: {got} {sum}");
+            assert!(
+                (got - sum).abs() < 3e-5,
+                "{set:?} {rows}x{inputs}x{outputs}: {got} {sum}"
+            );
         }
     }
 }
@@ -124,12 +142,23 @@ fn a_row_has_the_same_bits_alone_and_among_others() {
         let product_of = |x: &Matrix, u: &Matrix| {
             let mut y = Matrix::zeros(x.rows, case.outputs);
             let low_rank = Some(LowRank { u, b: &b });
-            product(set, &operand(x, pairs), &w, 0..w.panels(), low_rank, Into::Set, &mut y);
+            product(
+                set,
+                &operand(x, pairs),
+                &w,
+                0..w.panels(),
+                low_rank,
+                Into::Set,
+                &mut y,
+            );
             y
         };
         let all = product_of(&case.x, &case.u);
         for row in 0..29 {
-            let alone = product_of(&matrix(1, 130, case.x.row(row)), &matrix(1, 5, case.u.row(row)));
+            let alone = product_of(
+                &matrix(1, 130, case.x.row(row)),
+                &matrix(1, 5, case.u.row(row)),
+            );
             assert_eq!(alone.row(0), all.row(row), "{set:?}, row {row}");
         }
     }
@@ -143,7 +172,9 @@ fn columns_and_rows_pack_the_same_matrix() {
         let by_rows = packed(&case.rows_of_w, outputs, pairs);
         let mut by_columns = Packed::zeros(outputs, inputs, pairs);
         for k in 0..inputs {
-            let column: Vec<f32> = (0..outputs).map(|n| case.rows_of_w[n * inputs + k]).collect();
+            let column: Vec<f32> = (0..outputs)
+                .map(|n| case.rows_of_w[n * inputs + k])
+                .collect();
             by_columns.set_column(k, &column);
         }
         let (mut a, mut b) = (vec![0.0; inputs], vec![0.0; inputs]);

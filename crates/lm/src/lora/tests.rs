@@ -97,10 +97,7 @@ fn senseless_shapes_are_refused() {
             alpha,
             ..sound.clone()
         };
-        assert!(matches!(
-            config.check(),
-            Err(LoraConfigError::Alpha { .. })
-        ));
+        assert!(matches!(config.check(), Err(LoraConfigError::Alpha { .. })));
     }
     let none = LoraConfig {
         targets: BTreeSet::new(),

@@ -49,10 +49,7 @@ mod tests {
         assert_eq!(gradient_norm([&[3.0f32][..], &[0.0, 4.0]]), 5.0);
         assert_eq!(gradient_norm([]), 0.0);
         let ones = vec![1.0; 3 * CHUNK + 5];
-        assert_eq!(
-            gradient_norm([&ones[..]]),
-            ((3 * CHUNK + 5) as f64).sqrt()
-        );
+        assert_eq!(gradient_norm([&ones[..]]), ((3 * CHUNK + 5) as f64).sqrt());
     }
 
     #[test]

@@ -141,9 +141,13 @@ fn weights_that_get_no_decay_are_those_of_adam() {
     let (mut plain, gradient) = (normals(50, 0), normals(50, 1));
     let mut exempt = plain.clone();
     let (mut m, mut v) = (vec![0.0; 50], vec![0.0; 50]);
-    Update::at_step(&RULES[0], 1, 1.0)
-        .without_decay()
-        .apply(&mut exempt, &gradient, 1.0, &mut m, &mut v);
+    Update::at_step(&RULES[0], 1, 1.0).without_decay().apply(
+        &mut exempt,
+        &gradient,
+        1.0,
+        &mut m,
+        &mut v,
+    );
     OptimiserState::new(&RULES[1], 50).step(&RULES[1], 1.0, &mut plain, &gradient, 1.0);
     assert_eq!(plain, exempt);
 }

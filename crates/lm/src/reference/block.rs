@@ -14,7 +14,10 @@ pub(super) fn dot(a: &[f64], b: &[f64]) -> f64 {
 
 /// Returns `W x`, with `W` row-major and as many columns as `x` has values.
 pub(super) fn matrix_times(matrix: &[f64], x: &[f64]) -> Vec<f64> {
-    matrix.chunks_exact(x.len()).map(|row| dot(row, x)).collect()
+    matrix
+        .chunks_exact(x.len())
+        .map(|row| dot(row, x))
+        .collect()
 }
 
 /// Returns x / √(mean(x²) + ε) · factor.
@@ -39,7 +42,7 @@ pub(super) fn gate(activation: GateActivation, x: f64) -> f64 {
 }
 
 /// Returns the angle by which pair `pair` of a head turns a token, in radians.
-pub(super) fn frequency(rope: &Rope, head_width: usize, pair: usize) -> f64 {
+pub fn rope_frequency(rope: &Rope, head_width: usize, pair: usize) -> f64 {
     let plain = libm::pow(rope.theta, -2.0 * pair as f64 / head_width as f64);
     match &rope.scaling {
         RopeScaling::None => plain,
@@ -63,7 +66,7 @@ pub(super) fn frequency(rope: &Rope, head_width: usize, pair: usize) -> f64 {
 pub(super) fn turn(head: &mut [f64], rope: &Rope, position: usize) {
     let half = head.len() / 2;
     for pair in 0..half {
-        let angle = position as f64 * frequency(rope, 2 * half, pair);
+        let angle = position as f64 * rope_frequency(rope, 2 * half, pair);
         let (sin, cos) = (libm::sin(angle), libm::cos(angle));
         let (a, b) = (head[pair], head[pair + half]);
         head[pair] = a * cos - b * sin;

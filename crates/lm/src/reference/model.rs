@@ -61,14 +61,10 @@ impl ReferenceModel {
         self.lora_scale = adapter.config().scale();
         for pair in adapter.pairs() {
             let (layer, projection) = (pair.layer, pair.projection);
-            self.parameters.insert(
-                Parameter::LoraA(layer, projection),
-                wide(adapter.a(pair)),
-            );
-            self.parameters.insert(
-                Parameter::LoraB(layer, projection),
-                wide(adapter.b(pair)),
-            );
+            self.parameters
+                .insert(Parameter::LoraA(layer, projection), wide(adapter.a(pair)));
+            self.parameters
+                .insert(Parameter::LoraB(layer, projection), wide(adapter.b(pair)));
         }
         self
     }
@@ -187,8 +183,7 @@ impl ReferenceModel {
             Projection::Value => Some(Part::ValueBias),
             _ => None,
         };
-        let bias = bias
-            .and_then(|part| self.get(Parameter::Weight(Tensor::Layer(layer, part))));
+        let bias = bias.and_then(|part| self.get(Parameter::Weight(Tensor::Layer(layer, part))));
         let weight = self.weight(Tensor::Layer(layer, projection.part()));
         let adapter = self
             .get(Parameter::LoraA(layer, projection))

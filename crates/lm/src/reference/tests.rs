@@ -4,7 +4,7 @@
 
 use undertone_core::Seed;
 
-use super::block::{frequency, gate};
+use super::block::gate;
 use super::*;
 use crate::checkpoint::{Checkpoint, ReadTensorError};
 use crate::config::{GateActivation, LayerAttention, Part, Rope, RopeScaling, Tensor};
@@ -83,8 +83,8 @@ fn every_parameter_of_every_family_matters() {
     let row = TrainingRow::new(&TOKENS[..3], &TOKENS[3..], None).expect("both are there");
     for index in 0..4 {
         let config = LoraConfig::all_projections(2, 4.0);
-        let mut adapter = LoraWeights::initial(config, model(index).config(), Seed(1))
-            .expect("a sound shape");
+        let mut adapter =
+            LoraWeights::initial(config, model(index).config(), Seed(1)).expect("a sound shape");
         let mut stream = Seed(2).stream("test/b", 0);
         for value in adapter.values_mut() {
             *value += 0.1 * stream.normal() as f32;
@@ -131,8 +131,7 @@ fn an_adapter_is_a_change_of_the_weights() {
         ..LoraConfig::all_projections(3, 1.5)
     };
     let plain = model(1);
-    let mut adapter =
-        LoraWeights::initial(config, plain.config(), Seed(3)).expect("a sound shape");
+    let mut adapter = LoraWeights::initial(config, plain.config(), Seed(3)).expect("a sound shape");
     assert_eq!(
         plain.clone().with_adapter(&adapter).logits(&TOKENS),
         plain.logits(&TOKENS)
@@ -206,7 +205,10 @@ fn gates_are_the_textbooks() {
     // Values of scipy: x * expit(x), and the tanh form of GELU.
     let silu = gate(GateActivation::Silu, 1.5);
     let gelu = gate(GateActivation::GeluTanh, 1.5);
-    assert_close(&[silu, gelu], &[1.5 / (1.0 + (-1.5f64).exp()), 1.399_571_576_980_232_8]);
+    assert_close(
+        &[silu, gelu],
+        &[1.5 / (1.0 + (-1.5f64).exp()), 1.399_571_576_980_232_8],
+    );
 }
 
 #[test]
@@ -224,7 +226,7 @@ fn llama3_scaling_keeps_high_and_divides_low_frequencies() {
         },
         ..plain.clone()
     };
-    let ratio = |pair| frequency(&scaled, 64, pair) / frequency(&plain, 64, pair);
+    let ratio = |pair| rope_frequency(&scaled, 64, pair) / rope_frequency(&plain, 64, pair);
     assert_eq!(ratio(0), 1.0);
     assert_close(&[ratio(31)], &[1.0 / 32.0]);
     assert!((0..32).any(|pair| ratio(pair) < 0.99 && ratio(pair) > 0.04));
@@ -235,7 +237,7 @@ fn llama3_scaling_keeps_high_and_divides_low_frequencies() {
     };
     for pair in 0..32 {
         // Relative: the factors are f32.
-        let both = frequency(&by_factors, 64, pair) / frequency(&scaled, 64, pair);
+        let both = rope_frequency(&by_factors, 64, pair) / rope_frequency(&scaled, 64, pair);
         assert!((both - 1.0).abs() < 1e-7, "{pair}: {both}");
     }
 }

@@ -6,7 +6,7 @@
 use crate::cache::LayerKv;
 use crate::config::Part;
 use crate::forward::{Activations, Pass, Span};
-use crate::kernel::attention::{AttentionScratch, attention_backward};
+use crate::kernel::attention::{AttentionGradients, AttentionScratch, Queries, attention_backward};
 use crate::kernel::gradient::add_gradient;
 use crate::kernel::product::{Into, LowRank};
 use crate::kernel::rows::{self, Turn};
@@ -57,12 +57,22 @@ pub(crate) struct BlockBackward<'a> {
 
 impl BlockBackward<'_> {
     /// Turns `work.d` from the gradient after the block into that before it; consumes gate and up of `acts`.
-    pub fn run(&self, acts: &mut Activations, g: &mut BlockGradients, work: &mut BackwardWorkspace) {
+    pub fn run(
+        &self,
+        acts: &mut Activations,
+        g: &mut BlockGradients,
+        work: &mut BackwardWorkspace,
+    ) {
         self.feed_forward(acts, g, work);
         self.attention(acts, g, work);
     }
 
-    fn feed_forward(&self, acts: &mut Activations, g: &mut BlockGradients, work: &mut BackwardWorkspace) {
+    fn feed_forward(
+        &self,
+        acts: &mut Activations,
+        g: &mut BlockGradients,
+        work: &mut BackwardWorkspace,
+    ) {
         let model = self.pass.model;
         let block = &model.blocks[self.layer];
 
@@ -85,7 +95,15 @@ impl BlockBackward<'_> {
         };
         acts.down_in.write_to(&mut work.linear.x);
         let down = (Projection::Down, &block.down);
-        self.linear(down, branch, acts, Into::Set, &mut work.down_in, g, &mut work.linear);
+        self.linear(
+            down,
+            branch,
+            acts,
+            Into::Set,
+            &mut work.down_in,
+            g,
+            &mut work.linear,
+        );
 
         // act = activation(gate) · up
         let gate = model.config.gate;
@@ -109,7 +127,12 @@ impl BlockBackward<'_> {
         );
     }
 
-    fn attention(&self, acts: &mut Activations, g: &mut BlockGradients, work: &mut BackwardWorkspace) {
+    fn attention(
+        &self,
+        acts: &mut Activations,
+        g: &mut BlockGradients,
+        work: &mut BackwardWorkspace,
+    ) {
         let model = self.pass.model;
         let block = &model.blocks[self.layer];
 
@@ -132,7 +155,15 @@ impl BlockBackward<'_> {
         };
         acts.output_in.write_to(&mut work.linear.x);
         let output = (Projection::Output, &block.output);
-        self.linear(output, branch, acts, Into::Set, &mut work.attended, g, &mut work.linear);
+        self.linear(
+            output,
+            branch,
+            acts,
+            Into::Set,
+            &mut work.attended,
+            g,
+            &mut work.linear,
+        );
 
         // attended = attention(q, k, v)
         self.attend(acts, work);
@@ -140,8 +171,20 @@ impl BlockBackward<'_> {
         // q, k = rope(norm(W x)), v = W x
         let rope = model.rope_of(self.layer);
         let heads = [
-            (&mut work.q, &block.query_norm, &acts.q_raw, &acts.q_scales, Part::QueryNorm),
-            (&mut work.k, &block.key_norm, &acts.k_raw, &acts.k_scales, Part::KeyNorm),
+            (
+                &mut work.q,
+                &block.query_norm,
+                &acts.q_raw,
+                &acts.q_scales,
+                Part::QueryNorm,
+            ),
+            (
+                &mut work.k,
+                &block.key_norm,
+                &acts.k_raw,
+                &acts.k_scales,
+                Part::KeyNorm,
+            ),
         ];
         for (dy, weight, raw, scales, part) in heads {
             rows::rope(model.set, rope, self.positions, Turn::Back, dy);
@@ -171,12 +214,38 @@ impl BlockBackward<'_> {
     }
 
     fn attend(&self, acts: &Activations, work: &mut BackwardWorkspace) {
-        let _ = (acts, &work, attention_backward::<()>);
-        todo!()
+        work.q.reshape(acts.q.rows, acts.q.columns);
+        work.k.reshape(acts.k.rows, acts.k.columns);
+        work.v.reshape(acts.v.rows, acts.v.columns);
+        for (span, kv) in self.spans.iter().zip(self.kv) {
+            let queries = Queries {
+                shape: self.pass.heads(self.layer),
+                q: &acts.q,
+                rows: span.rows(),
+                position: 0,
+                kv,
+            };
+            let gradients = AttentionGradients {
+                q: &mut work.q,
+                k: &mut work.k,
+                v: &mut work.v,
+            };
+            attention_backward(
+                self.pass.model.set,
+                &queries,
+                &acts.log_sums,
+                &work.attended,
+                &mut work.attention,
+                gradients,
+            );
+        }
     }
 
     /// Differentiates `y = W x + s B A x + bias` with respect to everything in it; `work.x` holds x.
-    #[expect(clippy::too_many_arguments, reason = "a layer, its place and its operands")]
+    #[expect(
+        clippy::too_many_arguments,
+        reason = "a layer, its place and its operands"
+    )]
     fn linear(
         &self,
         (projection, linear): (Projection, &Linear),
@@ -199,7 +268,12 @@ impl BlockBackward<'_> {
                 .product(&work.dy, &pair.b_backward, None, Into::Set, &mut work.du);
             rows::scale(set, &mut work.du, scale);
             if let Some(gradient) = &mut g.pairs[projection as usize] {
-                add_gradient(set, &acts.low_rank[projection as usize], dy, &mut gradient.b);
+                add_gradient(
+                    set,
+                    &acts.low_rank[projection as usize],
+                    dy,
+                    &mut gradient.b,
+                );
                 add_gradient(set, &work.du, &work.x, &mut gradient.a);
             }
         }

@@ -5,6 +5,7 @@ use crate::kernel::gradient::add_gradient;
 use crate::kernel::rows;
 use crate::lora::{LoraWeights, Projection};
 use crate::matrix::Matrix;
+use crate::optimiser::gradient_norm;
 use crate::train::ticket::Ticketed;
 use undertone_simd::InstructionSet;
 
@@ -37,11 +38,13 @@ pub(crate) struct OuterGradients {
 /// Gradients of everything that is trained.
 #[derive(Debug)]
 pub(crate) struct Gradients {
+    /// Whether it is the model that is trained, and not an adapter.
+    pub whole_model: bool,
     pub blocks: Vec<Ticketed<BlockGradients>>,
     /// Of the head and the final norm: the first thing of a backward pass.
     pub outer: Ticketed<OuterGradients>,
-    /// Of the embedding as the model's input: the last thing of a backward pass.
-    pub input: Ticketed<()>,
+    /// Of the embedding as the model's input: the last thing of a backward pass. Apart from `outer`, where a tied head adds.
+    pub input: Ticketed<Option<Matrix>>,
 }
 
 impl BlockGradients {
@@ -78,7 +81,7 @@ impl BlockGradients {
 impl Gradients {
     /// Makes room for the gradients of an adapter.
     pub fn of_adapter(weights: &LoraWeights, config: &ModelConfig) -> Self {
-        let mut gradients = Self::empty(config.layers);
+        let mut gradients = Self::empty(config.layers, false);
         let rank = weights.config().rank;
         for pair in weights.pairs() {
             gradients.blocks[pair.layer].sum().pairs[pair.projection as usize] =
@@ -92,13 +95,43 @@ impl Gradients {
 
     /// Makes room for the gradients of every weight of a model.
     pub fn of_model(config: &ModelConfig) -> Self {
-        let mut gradients = Self::empty(config.layers);
+        let mut gradients = Self::empty(config.layers, true);
         for tensor in config.tensors() {
             let (rows, columns) = config.shape(tensor);
-            let place = gradients.place(tensor);
-            *place = Some(Matrix::zeros(rows, columns));
+            *gradients.place(tensor) = Some(Matrix::zeros(rows, columns));
         }
+        *gradients.input.sum() = Some(Matrix::zeros(config.vocabulary, config.width));
         gradients
+    }
+
+    /// Returns the gradient of a model's weight, row-major without padding.
+    pub fn flatten(&mut self, tensor: Tensor) -> Vec<f32> {
+        let input = match tensor {
+            Tensor::Embedding => self.input.sum().take(),
+            _ => None,
+        };
+        let matrix = self
+            .place(tensor)
+            .as_ref()
+            .expect("made for the whole model");
+        let mut flat = Vec::with_capacity(matrix.rows * matrix.columns);
+        for row in 0..matrix.rows {
+            flat.extend_from_slice(matrix.row(row));
+        }
+        if let Some(input) = input {
+            for (row, flat) in flat.chunks_exact_mut(input.columns).enumerate() {
+                for (sum, value) in flat.iter_mut().zip(input.row(row)) {
+                    *sum += value;
+                }
+            }
+            *self.input.sum() = Some(input);
+        }
+        flat
+    }
+
+    /// Returns the norm of a weight's gradient.
+    pub fn norm_of(&mut self, tensor: Tensor) -> f64 {
+        gradient_norm([&self.flatten(tensor)[..]])
     }
 
     /// Returns the gradient of a model's weight.
@@ -123,7 +156,11 @@ impl Gradients {
                 }
             }
         });
-        self.input.restart(|()| ());
+        self.input.restart(|input| {
+            if let Some(matrix) = input {
+                matrix.padded_mut().fill(0.0);
+            }
+        });
     }
 
     /// Writes an adapter's gradients in the order of its weights.
@@ -142,8 +179,9 @@ impl Gradients {
         }
     }
 
-    fn empty(layers: usize) -> Self {
+    fn empty(layers: usize, whole_model: bool) -> Self {
         Self {
+            whole_model,
             blocks: (0..layers).map(|_| Ticketed::default()).collect(),
             outer: Ticketed::default(),
             input: Ticketed::default(),

@@ -14,7 +14,7 @@ use crate::loss::Objective;
 use crate::matrix::{Matrix, Operand};
 use crate::model::Model;
 use crate::train::backward::{BackwardWorkspace, BlockBackward};
-use crate::train::gradients::Gradients;
+use crate::train::gradients::{Gradients, OuterGradients};
 use crate::train::trainer::Guide;
 
 /// Tokens a group aims at: enough rows for full tiles, few enough for the cache.
@@ -58,6 +58,16 @@ pub(crate) struct Student<'a> {
     pub adapter: Option<&'a Adapter>,
     /// Blocks from this one on keep their activations; those before compute them again.
     pub first_kept: usize,
+}
+
+/// What becomes of the head's gradients.
+enum Outer<'a> {
+    /// There is no backward pass.
+    Evaluated,
+    /// Only the residual stream's gradient is wanted.
+    Frozen,
+    /// Head and final norm are trained.
+    Trained(&'a mut OuterGradients),
 }
 
 /// Memory of one thread.
@@ -109,9 +119,19 @@ impl Worker {
     }
 
     /// Returns the summed loss of every row, in nats.
-    pub fn evaluate(&mut self, student: Student<'_>, rows: &[&TrainingRow], goal: Goal<'_>) -> Vec<f64> {
+    pub fn evaluate(
+        &mut self,
+        student: Student<'_>,
+        rows: &[&TrainingRow],
+        goal: Goal<'_>,
+    ) -> Vec<f64> {
         let batch = Batch::new(rows);
-        let pass = Pass { model: student.model, adapter: student.adapter, crew: Crew::Alone, keep: false };
+        let pass = Pass {
+            model: student.model,
+            adapter: student.adapter,
+            crew: Crew::Alone,
+            keep: false,
+        };
         run_alone(pass, &batch, &mut self.guide_caches, &mut self.forward);
         self.losses(student, &batch, goal, None)
     }
@@ -120,7 +140,8 @@ impl Worker {
     fn forward(&mut self, student: Student<'_>, batch: &Batch<'_>) {
         let layers = student.model.config.layers;
         let pass = student.pass();
-        self.kept.resize_with(layers - student.first_kept, Activations::default);
+        self.kept
+            .resize_with(layers - student.first_kept, Activations::default);
         self.befores.resize_with(layers, Matrix::default);
         reset(&mut self.caches, batch.spans.len(), student.model);
         pass.embed(&batch.tokens, &mut self.forward.x);
@@ -130,8 +151,11 @@ impl Worker {
                 Some(kept) => &mut self.kept[kept],
                 None => &mut self.forward.activations,
             };
-            let mut kv: Vec<&mut LayerKv> =
-                self.caches.iter_mut().map(|cache| &mut cache.layers[layer]).collect();
+            let mut kv: Vec<&mut LayerKv> = self
+                .caches
+                .iter_mut()
+                .map(|cache| &mut cache.layers[layer])
+                .collect();
             pass.block(
                 layer,
                 &batch.spans,
@@ -164,19 +188,28 @@ impl Worker {
         let mut work = Workspace::default();
         for (guide, last) in guides {
             if let Some(guide) = guide {
-                let pass = Pass { model: guide.model, adapter: guide.adapter, crew: Crew::Alone, keep: false };
+                let pass = Pass {
+                    model: guide.model,
+                    adapter: guide.adapter,
+                    crew: Crew::Alone,
+                    keep: false,
+                };
                 run_alone(pass, batch, &mut self.guide_caches, &mut work);
                 gather(&work.x, &batch.loss_rows, last);
             }
         }
         let mut losses = vec![0.0; batch.rows.len()];
         match gradients {
-            None => head.run(student, batch, goal, &mut losses, None),
+            None => head.run(student, batch, goal, &mut losses, Outer::Evaluated),
             Some((order, gradients)) => {
                 head.d_last.reset(head.last.rows, head.last.columns);
-                gradients.outer.add(order, |outer| {
-                    head.run(student, batch, goal, &mut losses, Some(outer));
-                });
+                if gradients.whole_model {
+                    gradients.outer.add(order, |sums| {
+                        head.run(student, batch, goal, &mut losses, Outer::Trained(sums));
+                    });
+                } else {
+                    head.run(student, batch, goal, &mut losses, Outer::Frozen);
+                }
                 let d = &mut self.backward.d;
                 d.reset(self.forward.x.rows, model.config.width);
                 for (from, &to) in batch.loss_rows.iter().enumerate() {
@@ -188,15 +221,24 @@ impl Worker {
     }
 
     /// Runs all blocks backwards from `backward.d`, and the embedding.
-    fn backward(&mut self, student: Student<'_>, batch: &Batch<'_>, order: usize, gradients: &Gradients) {
+    fn backward(
+        &mut self,
+        student: Student<'_>,
+        batch: &Batch<'_>,
+        order: usize,
+        gradients: &Gradients,
+    ) {
         let pass = student.pass();
         for layer in (0..student.model.config.layers).rev() {
             let acts = match layer.checked_sub(student.first_kept) {
                 Some(kept) => &mut self.kept[kept],
                 None => {
                     self.forward.x.clone_from(&self.befores[layer]);
-                    let mut kv: Vec<&mut LayerKv> =
-                        self.caches.iter_mut().map(|cache| &mut cache.layers[layer]).collect();
+                    let mut kv: Vec<&mut LayerKv> = self
+                        .caches
+                        .iter_mut()
+                        .map(|cache| &mut cache.layers[layer])
+                        .collect();
                     for kv in &mut kv {
                         kv.truncate(0);
                     }
@@ -213,7 +255,11 @@ impl Worker {
                     &mut self.forward.activations
                 }
             };
-            let kv: Vec<&LayerKv> = self.caches.iter().map(|cache| &cache.layers[layer]).collect();
+            let kv: Vec<&LayerKv> = self
+                .caches
+                .iter()
+                .map(|cache| &cache.layers[layer])
+                .collect();
             let block = BlockBackward {
                 pass,
                 layer,
@@ -225,6 +271,9 @@ impl Worker {
             gradients.blocks[layer].add(order, |sums| block.run(acts, sums, &mut self.backward));
         }
         // x = embedding[token] · scale
+        if !gradients.whole_model {
+            return;
+        }
         let scale = student.model.config.embedding_scale as f32;
         let d = &self.backward.d;
         gradients.input.add(order, |sum| {
@@ -258,7 +307,7 @@ impl HeadWorkspace {
         batch: &Batch<'_>,
         goal: Goal<'_>,
         losses: &mut [f64],
-        mut sums: Option<&mut crate::train::gradients::OuterGradients>,
+        mut outer: Outer<'_>,
     ) {
         let model = student.model;
         let pass = student.pass();
@@ -266,33 +315,72 @@ impl HeadWorkspace {
             let chunk = start..(start + HEAD_ROWS).min(batch.loss_rows.len());
             if let Some(teacher) = goal.teacher {
                 slice(&self.teacher_last, chunk.clone(), &mut self.chunk);
-                logits(teacher.model, &self.chunk, &mut self.scales, &mut self.normed, &mut self.teacher_logits);
+                logits(
+                    teacher.model,
+                    &self.chunk,
+                    &mut self.scales,
+                    &mut self.normed,
+                    &mut self.teacher_logits,
+                );
             }
             if let Some((base, _)) = goal.base {
                 slice(&self.base_last, chunk.clone(), &mut self.chunk);
-                logits(base.model, &self.chunk, &mut self.scales, &mut self.normed, &mut self.base_logits);
+                logits(
+                    base.model,
+                    &self.chunk,
+                    &mut self.scales,
+                    &mut self.normed,
+                    &mut self.base_logits,
+                );
             }
             slice(&self.last, chunk.clone(), &mut self.chunk);
-            logits(model, &self.chunk, &mut self.scales, &mut self.normed, &mut self.logits);
+            logits(
+                model,
+                &self.chunk,
+                &mut self.scales,
+                &mut self.normed,
+                &mut self.logits,
+            );
             for (row, place) in chunk.clone().enumerate() {
                 let (of, target) = batch.target(place, goal.objective);
                 let kind = match goal.teacher {
-                    Some(_) => LossKind { target: PositionTarget::Distribution(self.teacher_logits.row(row)), reverse: goal.objective == Objective::ReverseKl },
+                    Some(_) => LossKind {
+                        target: PositionTarget::Distribution(self.teacher_logits.row(row)),
+                        reverse: goal.objective == Objective::ReverseKl,
+                    },
                     None => target,
                 };
-                let base = goal.base.map(|(_, weight)| (self.base_logits.row(row), weight));
-                losses[of] += position_loss(model.set, self.logits.row_mut(row), kind, base, goal.weight);
+                let base = goal
+                    .base
+                    .map(|(_, weight)| (self.base_logits.row(row), weight));
+                losses[of] +=
+                    position_loss(model.set, self.logits.row_mut(row), kind, base, goal.weight);
             }
-            let Some(sums) = &mut sums else { continue };
+            let sums = match &mut outer {
+                Outer::Evaluated => continue,
+                Outer::Frozen => None,
+                Outer::Trained(sums) => Some(sums),
+            };
             // logits = W_head · norm(x)
             rows::to_operand(model.set, &self.logits, &mut self.d_logits);
-            let weights = model.head().backward.as_ref().expect("loaded for gradients");
+            let weights = model
+                .head()
+                .backward
+                .as_ref()
+                .expect("loaded for gradients");
             self.d_normed.reshape(chunk.len(), model.config.width);
             pass.product(&self.d_logits, weights, None, Into::Set, &mut self.d_normed);
-            let head = sums.head.as_mut().or(sums.embedding.as_mut());
-            if let Some(gradient) = head {
+            let mut norm_sum = None;
+            if let Some(sums) = sums {
+                let head = sums.head.as_mut().or(sums.embedding.as_mut());
                 self.normed.write_to(&mut self.x);
-                add_gradient(model.set, &self.logits, &self.x, gradient);
+                add_gradient(
+                    model.set,
+                    &self.logits,
+                    &self.x,
+                    head.expect("a head or a tied one"),
+                );
+                norm_sum = sums.final_norm.as_mut().map(Matrix::padded_mut);
             }
             let mut d = Matrix::zeros(chunk.len(), model.config.width);
             rows::norm_backward(
@@ -302,7 +390,7 @@ impl HeadWorkspace {
                 &self.scales,
                 &self.d_normed,
                 &mut d,
-                sums.final_norm.as_mut().map(Matrix::padded_mut),
+                norm_sum,
             );
             for (row, place) in chunk.enumerate() {
                 self.d_last.row_mut(place).copy_from_slice(d.row(row));
@@ -312,9 +400,27 @@ impl HeadWorkspace {
 }
 
 /// Computes the logits of some rows of the residual stream.
-fn logits(model: &Model, x: &Matrix, scales: &mut Vec<f32>, normed: &mut Operand, out: &mut Matrix) {
-    let pass = Pass { model, adapter: None, crew: Crew::Alone, keep: false };
-    rows::norm(model.set, x, &model.final_norm, model.config.norm_epsilon, scales, normed);
+fn logits(
+    model: &Model,
+    x: &Matrix,
+    scales: &mut Vec<f32>,
+    normed: &mut Operand,
+    out: &mut Matrix,
+) {
+    let pass = Pass {
+        model,
+        adapter: None,
+        crew: Crew::Alone,
+        keep: false,
+    };
+    rows::norm(
+        model.set,
+        x,
+        &model.final_norm,
+        model.config.norm_epsilon,
+        scales,
+        normed,
+    );
     out.reshape(x.rows, model.config.vocabulary);
     pass.product(normed, &model.head().forward, None, Into::Set, out);
 }
@@ -346,8 +452,12 @@ impl<'a> Batch<'a> {
         };
         for (of, (row, span)) in rows.iter().zip(&batch.spans).enumerate() {
             batch.tokens.extend(&row.tokens()[..span.tokens]);
-            batch.loss_rows.extend(row.positions().map(|position| span.first_row + position));
-            batch.targets.extend((0..row.completion().len()).map(|place| (of, place)));
+            batch
+                .loss_rows
+                .extend(row.positions().map(|position| span.first_row + position));
+            batch
+                .targets
+                .extend((0..row.completion().len()).map(|place| (of, place)));
         }
         batch
     }
@@ -359,11 +469,20 @@ impl<'a> Batch<'a> {
         let target = match (objective, row.soft()) {
             (Objective::ForwardKl | Objective::ReverseKl, Some(soft)) => {
                 let (ids, log_probabilities) = soft.at(position);
-                PositionTarget::TopK { ids, log_probabilities }
+                PositionTarget::TopK {
+                    ids,
+                    log_probabilities,
+                }
             }
             _ => PositionTarget::Token(row.completion()[position]),
         };
-        (of, LossKind { target, reverse: objective == Objective::ReverseKl })
+        (
+            of,
+            LossKind {
+                target,
+                reverse: objective == Objective::ReverseKl,
+            },
+        )
     }
 }
 

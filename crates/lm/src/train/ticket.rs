@@ -42,10 +42,7 @@ impl<T> Ticketed<T> {
 
     /// Starts again at contribution 0.
     pub fn restart(&mut self, reset: impl FnOnce(&mut T)) {
-        let state = self
-            .state
-            .get_mut()
-            .unwrap_or_else(PoisonError::into_inner);
+        let state = self.state.get_mut().unwrap_or_else(PoisonError::into_inner);
         state.next = 0;
         reset(&mut state.sum);
     }

@@ -1,0 +1,113 @@
+//! Whatever `undertone fetch` gets by name: a dataset or a model.
+
+use std::fmt;
+use std::path::{Path, PathBuf};
+use std::str::FromStr;
+
+use crate::dataset::{Dataset, PinnedFile};
+use crate::model::Model;
+
+/// Something with pinned files that can be fetched by name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Item {
+    /// Labelled images.
+    Dataset(Dataset),
+    /// A language model.
+    Model(Model),
+}
+
+/// A text that names nothing that can be fetched.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("`{name}` cannot be fetched, expected {}", names())]
+pub struct UnknownItemError {
+    /// What was given.
+    pub name: String,
+}
+
+fn names() -> String {
+    let names: Vec<String> = Item::all().map(|item| format!("`{item}`")).collect();
+    names.join(", ")
+}
+
+impl Item {
+    /// Returns everything that can be fetched by name.
+    pub fn all() -> impl Iterator<Item = Self> {
+        let datasets = Dataset::ALL.map(Self::Dataset);
+        datasets.into_iter().chain(Model::ALL.map(Self::Model))
+    }
+
+    /// Returns the name on the command line, which is also that of the folder.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Dataset(dataset) => dataset.name(),
+            Self::Model(model) => model.name(),
+        }
+    }
+
+    /// Returns the files with their pinned digests.
+    pub const fn files(self) -> &'static [PinnedFile] {
+        match self {
+            Self::Dataset(dataset) => dataset.files(),
+            Self::Model(model) => model.files(),
+        }
+    }
+
+    /// Returns the folders that may hold the files, the one [`crate::fetch`] writes to first.
+    pub fn folders(self, data_dir: &Path) -> Vec<PathBuf> {
+        match self {
+            Self::Dataset(dataset) => dataset.folders(data_dir),
+            Self::Model(model) => vec![data_dir.join(model.name())],
+        }
+    }
+}
+
+impl From<Dataset> for Item {
+    fn from(dataset: Dataset) -> Self {
+        Self::Dataset(dataset)
+    }
+}
+
+impl From<Model> for Item {
+    fn from(model: Model) -> Self {
+        Self::Model(model)
+    }
+}
+
+impl fmt::Display for Item {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+impl FromStr for Item {
+    type Err = UnknownItemError;
+
+    fn from_str(name: &str) -> Result<Self, UnknownItemError> {
+        Self::all()
+            .find(|item| item.name() == name)
+            .ok_or_else(|| UnknownItemError {
+                name: name.to_owned(),
+            })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    #[test]
+    fn names_are_one_each_and_round_trip() {
+        let names: BTreeSet<&str> = Item::all().map(Item::name).collect();
+        assert_eq!(names.len(), Item::all().count());
+        for item in Item::all() {
+            assert_eq!(item.to_string().parse(), Ok(item));
+        }
+        let error = "cifar".parse::<Item>().map_err(|error| error.to_string());
+        assert_eq!(
+            error,
+            Err("`cifar` cannot be fetched, expected `mnist`, `fashion`, `smollm2-135m-instruct`".into())
+        );
+    }
+}
