@@ -216,9 +216,7 @@ pub fn fetch(
 ) -> Result<Fetched, FetchError> {
     let item = item.into();
     let mut folders = item.folders(data_dir).into_iter();
-    let folder = folders
-        .next()
-        .expect("every item has a folder of its own");
+    let folder = folders.next().expect("every item has a folder of its own");
     // Opening takes the first folder that has all names, so another one helps only while ours has not.
     let is_there = |pin: &PinnedFile| matches!(folder::locate(&folder, pin.name), Ok(Some(_)));
     let ours_is_whole = item.files().iter().all(is_there);
@@ -246,11 +244,7 @@ pub fn fetch(
             files,
             delivered_by,
         }),
-        Err(kind) => Err(FetchError {
-            item,
-            folder,
-            kind,
-        }),
+        Err(kind) => Err(FetchError { item, folder, kind }),
     }
 }
 

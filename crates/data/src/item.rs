@@ -107,7 +107,10 @@ mod tests {
         let error = "cifar".parse::<Item>().map_err(|error| error.to_string());
         assert_eq!(
             error,
-            Err("`cifar` cannot be fetched, expected `mnist`, `fashion`, `smollm2-135m-instruct`".into())
+            Err(
+                "`cifar` cannot be fetched, expected `mnist`, `fashion`, `smollm2-135m-instruct`"
+                    .into()
+            )
         );
     }
 }

@@ -3,7 +3,8 @@
 use undertone_simd::InstructionSet;
 
 use crate::kernel::product::Packed;
-use crate::lora::{LoraWeights, Projection};
+use crate::lora::{LoraWeights, Projection, WrongModelError};
+use crate::model::Model;
 
 /// The low-rank pair of one projection, A `[r, in]` and B `[out, r]`.
 #[derive(Debug, Clone)]
@@ -27,6 +28,15 @@ pub struct Adapter {
 }
 
 impl Adapter {
+    /// Packs `weights` for sampling and scoring with `model`.
+    ///
+    /// # Errors
+    /// [`WrongModelError`] if the adapter is not one for it.
+    pub fn pack(weights: &LoraWeights, model: &Model) -> Result<Self, WrongModelError> {
+        weights.check_model(&model.config)?;
+        Ok(Self::new(weights, model.config.layers, model.set))
+    }
+
     /// Packs `weights` for a model of `layers` blocks whose products run with `set`.
     pub(crate) fn new(weights: &LoraWeights, layers: usize, set: InstructionSet) -> Self {
         let mut blocks: Vec<[Option<Pair>; 7]> = (0..layers).map(|_| [const { None }; 7]).collect();

@@ -147,13 +147,6 @@ impl Cache {
         self.layers.last().map_or(0, LayerKv::len)
     }
 
-    /// Forgets all but the first `len` positions; keeps the memory.
-    pub fn truncate(&mut self, len: usize) {
-        for layer in &mut self.layers {
-            layer.truncate(len);
-        }
-    }
-
     /// Becomes a copy of the first `len` positions of `other`; keeps its memory.
     ///
     /// # Panics

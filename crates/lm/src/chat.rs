@@ -10,6 +10,7 @@
 
 use std::collections::BTreeMap;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 mod clock;
@@ -28,7 +29,7 @@ use environment::Program;
 pub const MAX_TEMPLATE_BYTES: usize = 1 << 17;
 
 /// What one side of a conversation said.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Message {
     /// Who: `system`, `user`, `assistant`, or what else a template knows.

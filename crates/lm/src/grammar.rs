@@ -72,7 +72,7 @@ impl TokenGrammar {
     }
 
     /// Compiles `pattern` for `tokens`, ids and bytes, of which a text ends with any of `ends`, sorted.
-    fn from_tokens(
+    pub(crate) fn from_tokens(
         pattern: &str,
         tokens: &[(u32, &[u8])],
         ends: &[u32],

@@ -18,8 +18,11 @@ pub mod chat;
 
 pub mod grammar;
 
+pub mod text;
+
 pub use checkpoint::{Checkpoint, ReadTensorError};
 pub use config::{Family, ModelConfig, Part, Tensor};
+pub use new_folder::{WriteFolderError, WriteFolderErrorKind};
 
 pub mod examples;
 pub mod loss;

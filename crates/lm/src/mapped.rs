@@ -1,7 +1,10 @@
 //! A file mapped into memory, and its digests.
 //!
 //! Weights are read once, from first byte to last, so a map spares a copy as large as the model.
-#![expect(unsafe_code, reason = "a map is only as constant as the file behind it")]
+#![expect(
+    unsafe_code,
+    reason = "a map is only as constant as the file behind it"
+)]
 
 use std::fs::{self, File};
 use std::io;
@@ -44,16 +47,15 @@ impl MappedFile {
             return refuse("it is empty");
         }
         let file = File::open(path)?;
-        // SAFETY: the map is read-only and private to this process. Should another program change the file while it is
-        // mapped, values change under us, as with any reader of such a file; each is a plain number and no offset or
-        // length is read twice. Should it cut the file short, the system ends this process, which corrupts nothing.
+        // SAFETY: the map is read-only. Should another program change the file while it is mapped, weights change under
+        // us; each is a plain number, valid whatever its bits. What has rules of its own (offsets, lengths, texts) is
+        // copied out before it is checked. Should it cut the file short, the system ends this process.
         let map = unsafe { Mmap::map(&file) }?;
         Ok(Self {
             path: path.to_path_buf(),
             map,
         })
     }
-
 
     pub(crate) fn bytes(&self) -> &[u8] {
         &self.map

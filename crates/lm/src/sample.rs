@@ -196,6 +196,13 @@ impl Sampler<'_> {
 
     fn check(&self, prompts: &[Prompt]) -> Result<(), SampleError> {
         self.settings.sampling.check()?;
+        if self.settings.max_tokens == 0 {
+            return Err(SampleError::Sampling(SamplingError {
+                name: "max_tokens",
+                value: 0.0,
+                range: "at least 1",
+            }));
+        }
         let vocabulary = self.model.config.vocabulary;
         let positions = self.model.max_positions;
         let max_tokens = self.settings.max_tokens;
@@ -443,3 +450,6 @@ struct DecodeWorkspace {
     normed: Operand,
     logits: Matrix,
 }
+
+#[cfg(test)]
+mod tests;

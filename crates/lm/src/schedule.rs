@@ -19,7 +19,8 @@ pub enum Decay {
 ///
 /// # Source
 /// `get_constant_schedule_with_warmup`, `get_linear_schedule_with_warmup` and `get_cosine_schedule_with_warmup` of
-/// transformers. As there, the first step of a warm-up has learning rate 0.
+/// transformers. As there, the first step of a warm-up has learning rate 0. Differs: past the end, where theirs rises again,
+/// the cosine stays at 0.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Schedule {

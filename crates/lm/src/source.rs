@@ -264,10 +264,7 @@ pub fn open(source: &ModelSource, data_dir: &Path) -> Result<OpenModel, OpenMode
     }
 }
 
-fn open_named(
-    model: Model,
-    data_dir: &Path,
-) -> Result<(PathBuf, ModelFiles), OpenModelErrorKind> {
+fn open_named(model: Model, data_dir: &Path) -> Result<(PathBuf, ModelFiles), OpenModelErrorKind> {
     let path = model.path(data_dir);
     if !path.is_file() {
         return Err(OpenModelErrorKind::NotFetched { model, path });

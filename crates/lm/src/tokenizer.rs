@@ -30,6 +30,7 @@ mod vocabulary;
 pub use config::{ReadTokenizerConfigError, TokenizerConfig};
 pub use error::{BuildTokenizerError, BuildTokenizerErrorKind, EncodeError, TokenizerSource};
 pub use gguf::GgufVocabulary;
+pub use json::MAX_JSON_BYTES;
 pub use stream::StreamDecoder;
 pub(crate) use trie::ByteTrie;
 pub use vocabulary::TokenKind;

@@ -12,7 +12,7 @@ use tempfile::TempDir;
 use undertone_core::Seed;
 
 use super::*;
-use crate::dataset::FILE_NAMES;
+use crate::dataset::{Dataset, FILE_NAMES};
 use crate::folder::Spelling;
 use server::{Server, not_found, ok, partial, ranged};
 
@@ -129,8 +129,8 @@ fn seen(events: &[String], start: &str) -> bool {
 
 #[test]
 fn default_sources_are_encrypted_and_end_with_a_client() {
-    for dataset in Dataset::ALL {
-        let sources = Source::defaults(dataset);
+    for item in Item::all() {
+        let sources = Source::defaults(item);
         for source in &sources {
             if let Source::Http { base, .. } = source {
                 assert!(
@@ -311,7 +311,7 @@ fn wrong_content_is_reported_dropped_and_got_elsewhere() -> TestResult {
         panic!("nothing was delivered");
     };
     let error = FetchError {
-        dataset: Dataset::Mnist,
+        item: Dataset::Mnist.into(),
         folder: dir.path().to_path_buf(),
         kind,
     };

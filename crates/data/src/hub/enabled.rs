@@ -37,11 +37,7 @@ fn cache(options: &HubOptions) -> Cache {
 }
 
 fn at(repo: &HubRepo, revision: &str) -> Repo {
-    Repo::with_revision(
-        repo.id().to_owned(),
-        RepoType::Model,
-        revision.to_owned(),
-    )
+    Repo::with_revision(repo.id().to_owned(), RepoType::Model, revision.to_owned())
 }
 
 fn fail(repo: &HubRepo) -> impl Fn(HubErrorKind) -> HubError {

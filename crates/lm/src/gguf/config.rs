@@ -16,7 +16,10 @@ use crate::config::{
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum GgufConfigError {
     /// The architecture is none of ours.
-    #[error("architecture `{found}` is not supported, supported are {}", Family::list())]
+    #[error(
+        "architecture `{found}` is not supported, supported are {}",
+        Family::list()
+    )]
     Architecture {
         /// What `general.architecture` says.
         found: String,
@@ -212,7 +215,10 @@ fn head_width(keys: &Keys<'_>, width: usize, heads: usize) -> Result<usize, Gguf
     let divided = width.checked_div(heads).unwrap_or(0);
     let head_width = keys.find("attention.key_length")?.unwrap_or(divided);
     for key in ["attention.value_length", "rope.dimension_count"] {
-        if keys.find(key)?.is_some_and(|found: usize| found != head_width) {
+        if keys
+            .find(key)?
+            .is_some_and(|found: usize| found != head_width)
+        {
             return Err(keys.unsupported(key, format!("{head_width}, the width of a head")));
         }
     }
@@ -232,7 +238,10 @@ fn attention_scale(
     head_width: usize,
 ) -> Result<f64, GgufConfigError> {
     // 0 means unset, as in llama.cpp.
-    if let Some(scale) = keys.find::<f64>("attention.scale")?.filter(|&scale| scale != 0.0) {
+    if let Some(scale) = keys
+        .find::<f64>("attention.scale")?
+        .filter(|&scale| scale != 0.0)
+    {
         return Ok(scale);
     }
     let divisor = match (family, layers) {

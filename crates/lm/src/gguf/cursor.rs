@@ -247,10 +247,8 @@ impl<'a> Cursor<'a> {
     /// Reads a text of at most `limit` bytes.
     pub(super) fn text(&mut self, limit: u64) -> Result<String, HeaderError> {
         let n_bytes = self.count(limit, 1)?;
-        let bytes = self.take(n_bytes)?;
-        match std::str::from_utf8(bytes) {
-            Ok(text) => Ok(text.to_owned()),
-            Err(_) => Err(self.error(Problem::NotUtf8)),
-        }
+        // Copied first: what was checked must not change, and the file may.
+        let bytes = self.take(n_bytes)?.to_vec();
+        String::from_utf8(bytes).map_err(|_| self.error(Problem::NotUtf8))
     }
 }

@@ -7,9 +7,7 @@ use serde_json::{Map, Value};
 
 use super::json::{FieldError, Object};
 use super::rope;
-use crate::config::{
-    ConfigError, Family, GateActivation, LayerAttention, MAX_LAYERS, ModelConfig,
-};
+use crate::config::{ConfigError, Family, GateActivation, LayerAttention, MAX_LAYERS, ModelConfig};
 
 /// `config.json` does not describe a model that can be computed.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -50,7 +48,9 @@ const MODELS: [(&str, &str, Family); 5] = [
 ];
 
 fn supported_models() -> String {
-    MODELS.map(|(model_type, class, _)| format!("{model_type} ({class})")).join(", ")
+    MODELS
+        .map(|(model_type, class, _)| format!("{model_type} ({class})"))
+        .join(", ")
 }
 
 impl Object<'_> {
@@ -177,7 +177,10 @@ fn of_family(
         return Err(config.unsupported("num_hidden_layers", format!("at most {MAX_LAYERS}")));
     }
     // An explicit null means as many as there are heads, for every family.
-    let kv_heads = match (config.size("num_key_value_heads")?, config.has("num_key_value_heads")) {
+    let kv_heads = match (
+        config.size("num_key_value_heads")?,
+        config.has("num_key_value_heads"),
+    ) {
         (Some(kv_heads), _) => kv_heads,
         (None, true) => heads,
         (None, false) => defaults.kv_heads.unwrap_or(heads),
@@ -199,7 +202,9 @@ fn of_family(
     // Saved beside the text part by models that see.
     let tied_head = match config.truth("tie_word_embeddings")? {
         Some(tied_head) => tied_head,
-        None => whole.truth("tie_word_embeddings")?.unwrap_or(defaults.tied_head),
+        None => whole
+            .truth("tie_word_embeddings")?
+            .unwrap_or(defaults.tied_head),
     };
     Ok(ModelConfig {
         family,
@@ -286,7 +291,9 @@ fn attention(
     let layer = |local| match (local, window) {
         (false, _) => Ok(LayerAttention::Global),
         (true, Some(window)) => Ok(LayerAttention::Local { window }),
-        (true, None) => Err(config.unsupported("layer_types", "\"full_attention\" only, without a window")),
+        (true, None) => {
+            Err(config.unsupported("layer_types", "\"full_attention\" only, without a window"))
+        }
     };
     local.into_iter().map(layer).collect()
 }
@@ -318,7 +325,9 @@ fn local_layers(
                 Some(0) => return Err(config.unsupported("sliding_window_pattern", "1 or more")),
                 every => every.unwrap_or(6),
             };
-            return Ok((1..=layers).map(|layer| !layer.is_multiple_of(every)).collect());
+            return Ok((1..=layers)
+                .map(|layer| !layer.is_multiple_of(every))
+                .collect());
         }
         (Family::Qwen2 | Family::Qwen3, Some(_)) => config.size("max_window_layers")?.unwrap_or(28),
     };

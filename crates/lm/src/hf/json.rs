@@ -48,7 +48,9 @@ pub(super) fn read(
     if file.bytes().len() as u64 > limit_bytes {
         return Err(ReadJsonError::TooLong { limit_bytes });
     }
-    let map = serde_json::from_slice(file.bytes()).map_err(ReadJsonError::Json)?;
+    // Copied first: what was checked must not change, and the file may.
+    let bytes = file.bytes().to_vec();
+    let map = serde_json::from_slice(&bytes).map_err(ReadJsonError::Json)?;
     Ok((map, file))
 }
 

@@ -8,11 +8,11 @@ use super::json::Object;
 use crate::config::{Family, Rope, RopeScaling};
 
 /// Returns the rotary embedding of global and of local layers.
-pub(super) fn read(
-    family: Family,
-    config: Object<'_>,
-) -> Result<(Rope, Rope), FolderConfigError> {
-    if config.number("partial_rotary_factor")?.is_some_and(|factor| factor != 1.0) {
+pub(super) fn read(family: Family, config: Object<'_>) -> Result<(Rope, Rope), FolderConfigError> {
+    if config
+        .number("partial_rotary_factor")?
+        .is_some_and(|factor| factor != 1.0)
+    {
         return Err(config.unsupported("partial_rotary_factor", "1"));
     }
     let parameters = config.map("rope_parameters")?;
@@ -75,10 +75,7 @@ fn first_scaling(
     }
 }
 
-fn scaling(
-    parameters: Object<'_>,
-    config: Object<'_>,
-) -> Result<RopeScaling, FolderConfigError> {
+fn scaling(parameters: Object<'_>, config: Object<'_>) -> Result<RopeScaling, FolderConfigError> {
     let partial = parameters.number("partial_rotary_factor")?;
     if partial.is_some_and(|factor| factor != 1.0) {
         return Err(parameters.unsupported("partial_rotary_factor", "1"));

@@ -111,7 +111,9 @@ pub(crate) fn read(
     let Some((header, data)) = rest.split_at_checked(found as usize) else {
         return Err(truncated(8 + found));
     };
-    let Header(entries) = serde_json::from_slice(header).map_err(SafetensorsError::Json)?;
+    // Copied first: what was checked must not change, and the file may.
+    let Header(entries) =
+        serde_json::from_slice(&header.to_vec()).map_err(SafetensorsError::Json)?;
     let start = 8 + header.len();
     let mut tensors = BTreeMap::new();
     for (tensor, entry) in entries {

@@ -40,7 +40,9 @@ pub enum WeightsError {
     #[error("`{INDEX}`")]
     IndexField(#[source] FieldError),
     /// The index names a file elsewhere.
-    #[error("`{INDEX}` names `{file}` for tensor `{tensor}`, which is no safetensors file of the folder")]
+    #[error(
+        "`{INDEX}` names `{file}` for tensor `{tensor}`, which is no safetensors file of the folder"
+    )]
     Outside {
         /// What it names, cut to 80 characters.
         file: String,
@@ -94,10 +96,7 @@ pub(super) struct Weights {
 }
 
 /// Maps the weight files of `folder`; tensors that are `ignored` are left out.
-pub(super) fn open(
-    folder: &Path,
-    ignored: impl Fn(&str) -> bool,
-) -> Result<Weights, WeightsError> {
+pub(super) fn open(folder: &Path, ignored: impl Fn(&str) -> bool) -> Result<Weights, WeightsError> {
     let is_there = |name: &str| folder.join(name).exists();
     let (names, places) = if is_there(SINGLE) {
         (vec![SINGLE.to_owned()], BTreeMap::new())

@@ -28,29 +28,14 @@ pub(crate) struct Strides {
 /// The processor has `I`; A and B are valid at every stride that is used.
 #[inline(always)]
 pub(crate) unsafe fn tile<I: Isa, const MR: usize, const NV: usize>(
-    mut a: *const f32,
-    mut b: *const f32,
+    a: *const f32,
+    b: *const f32,
     at: Strides,
     words: usize,
     acc: &mut [[I::V; NV]; MR],
 ) {
     // SAFETY: forwarded.
-    unsafe {
-        for _ in 0..words {
-            let mut lanes = [I::zero(); NV];
-            for (v, lane) in lanes.iter_mut().enumerate() {
-                *lane = I::load(b.add(v * at.b_lane));
-            }
-            for (row, sums) in acc.iter_mut().enumerate() {
-                let word = I::splat_word(a.add(row * at.a_row));
-                for (sum, &lane) in sums.iter_mut().zip(&lanes) {
-                    *sum = I::dot(word, lane, *sum);
-                }
-            }
-            a = a.wrapping_add(at.a_word);
-            b = b.wrapping_add(at.b_word);
-        }
-    }
+    unsafe { add_words::<I, MR, NV, true>(a, b, at, words, acc) }
 }
 
 /// As [`tile`], but A and B hold `f32` whatever the set's words are.
@@ -59,6 +44,18 @@ pub(crate) unsafe fn tile<I: Isa, const MR: usize, const NV: usize>(
 /// As [`tile`].
 #[inline(always)]
 pub(crate) unsafe fn tile_f32<I: Isa, const MR: usize, const NV: usize>(
+    a: *const f32,
+    b: *const f32,
+    at: Strides,
+    words: usize,
+    acc: &mut [[I::V; NV]; MR],
+) {
+    // SAFETY: forwarded.
+    unsafe { add_words::<I, MR, NV, false>(a, b, at, words, acc) }
+}
+
+#[inline(always)]
+unsafe fn add_words<I: Isa, const MR: usize, const NV: usize, const WORDS: bool>(
     mut a: *const f32,
     mut b: *const f32,
     at: Strides,
@@ -68,18 +65,35 @@ pub(crate) unsafe fn tile_f32<I: Isa, const MR: usize, const NV: usize>(
     // SAFETY: forwarded.
     unsafe {
         for _ in 0..words {
-            let mut lanes = [I::zero(); NV];
-            for (v, lane) in lanes.iter_mut().enumerate() {
-                *lane = I::load(b.add(v * at.b_lane));
-            }
-            for (row, sums) in acc.iter_mut().enumerate() {
-                let word = I::splat(*a.add(row * at.a_row));
-                for (sum, &lane) in sums.iter_mut().zip(&lanes) {
-                    *sum = I::fma(word, lane, *sum);
-                }
-            }
+            add_word::<I, MR, NV, WORDS>(a, b, at, acc);
             a = a.wrapping_add(at.a_word);
             b = b.wrapping_add(at.b_word);
+        }
+    }
+}
+
+#[inline(always)]
+unsafe fn add_word<I: Isa, const MR: usize, const NV: usize, const WORDS: bool>(
+    a: *const f32,
+    b: *const f32,
+    at: Strides,
+    acc: &mut [[I::V; NV]; MR],
+) {
+    // SAFETY: forwarded.
+    unsafe {
+        let mut lanes = [I::zero(); NV];
+        for (v, lane) in lanes.iter_mut().enumerate() {
+            *lane = I::load(b.add(v * at.b_lane));
+        }
+        for (row, sums) in acc.iter_mut().enumerate() {
+            let word = I::splat_word(a.add(row * at.a_row));
+            for (sum, &lane) in sums.iter_mut().zip(&lanes) {
+                *sum = if WORDS {
+                    I::dot(word, lane, *sum)
+                } else {
+                    I::fma(word, lane, *sum)
+                };
+            }
         }
     }
 }
@@ -141,7 +155,7 @@ macro_rules! over_tiles {
             if <$isa>::WIDE {
                 $crate::kernel::tile::over_rows!(rows, lane, 8, 1, $call);
             } else {
-                $crate::kernel::tile::over_rows!(rows, lane, 4, 1, $call);
+                $crate::kernel::tile::over_rows!(rows, lane, 6, 1, $call);
             }
             lane += 1;
         }
@@ -166,13 +180,15 @@ macro_rules! over_rows {
             _ => {}
         }
     }};
-    ($rows:expr, $lane:expr, 4, $nv:literal, $call:ident) => {{
+    ($rows:expr, $lane:expr, 6, $nv:literal, $call:ident) => {{
         let mut row = 0;
-        while row + 4 <= $rows {
-            $call!(4, $nv, row, $lane);
-            row += 4;
+        while row + 6 <= $rows {
+            $call!(6, $nv, row, $lane);
+            row += 6;
         }
         match $rows - row {
+            5 => $call!(5, $nv, row, $lane),
+            4 => $call!(4, $nv, row, $lane),
             3 => $call!(3, $nv, row, $lane),
             2 => $call!(2, $nv, row, $lane),
             1 => $call!(1, $nv, row, $lane),

@@ -62,15 +62,21 @@ pub fn rope_frequency(rope: &Rope, head_width: usize, pair: usize) -> f64 {
     }
 }
 
-/// Turns one head at `position`: element i with element i + half.
-pub(super) fn turn(head: &mut [f64], rope: &Rope, position: usize) {
-    let half = head.len() / 2;
-    for pair in 0..half {
-        let angle = position as f64 * rope_frequency(rope, 2 * half, pair);
-        let (sin, cos) = (libm::sin(angle), libm::cos(angle));
-        let (a, b) = (head[pair], head[pair + half]);
-        head[pair] = a * cos - b * sin;
-        head[pair + half] = b * cos + a * sin;
+/// Returns sine and cosine of the angle by which each pair of a head is turned at `position`.
+fn turns(rope: &Rope, head_width: usize, position: usize) -> Vec<(f64, f64)> {
+    (0..head_width / 2)
+        .map(|pair| {
+            let angle = position as f64 * rope_frequency(rope, head_width, pair);
+            (libm::sin(angle), libm::cos(angle))
+        })
+        .collect()
+}
+
+/// Turns one head: element i with element i + half.
+fn turn(head: &mut [f64], turns: &[(f64, f64)]) {
+    let (front, back) = head.split_at_mut(turns.len());
+    for ((a, b), (sin, cos)) in front.iter_mut().zip(back).zip(turns) {
+        (*a, *b) = (*a * cos - *b * sin, *b * cos + *a * sin);
     }
 }
 
@@ -125,12 +131,13 @@ impl ReferenceModel {
         let config = &self.config;
         let mut rows = self.project(layer, projection, x);
         for (position, row) in rows.iter_mut().enumerate() {
+            let turns = turns(rope, config.head_width, position);
             for head in row.chunks_exact_mut(config.head_width) {
                 if config.qk_norms {
                     let factors = self.weight(Tensor::Layer(layer, head_norm));
                     head.copy_from_slice(&norm(head, factors, config.norm_epsilon));
                 }
-                turn(head, rope, position);
+                turn(head, &turns);
             }
         }
         rows

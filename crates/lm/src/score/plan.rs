@@ -142,13 +142,14 @@ mod tests {
         let mut rows = options(1, 50, 5, 2);
         rows.push([vec![1; 5], vec![9; 50]].concat());
         rows.push([vec![1; 5], vec![9; 50], vec![3]].concat());
-        assert_eq!(plan(&rows), (5, vec![vec![(0..2, 45), (2..4, 50)]]));
+        rows.push(vec![8; 10]);
+        assert_eq!(plan(&rows), (0, vec![vec![(0..2, 50), (2..4, 55), (4..5, 0)]]));
     }
 
     #[test]
     fn a_large_family_is_cut_and_a_long_row_stands_alone() {
         let rows = options(1, 56, 10, 50);
-        // Four tokens fit no trunk beside these; 56 + 20 · 10 tokens fit into a group.
+        // 56 + 20 · 10 tokens are a whole group.
         let rows = [rows, vec![vec![8; 1000]]].concat();
         let groups = vec![
             vec![(0..20, 56)],

@@ -22,7 +22,7 @@ use super::vocabulary::{MAX_TOKENS, TokenKind, Vocabulary};
 use super::{Roles, Tokenizer, TokenizerConfig, alphabet};
 
 /// Longest `tokenizer.json`, in bytes.
-const MAX_JSON_BYTES: usize = 1 << 28;
+pub const MAX_JSON_BYTES: usize = 1 << 28;
 
 #[derive(Deserialize)]
 struct File {

@@ -29,7 +29,10 @@ fn every_type_decodes_to_the_golden_bits() -> TestResult {
         let mut values = vec![0.0; expected.len() / 4];
         assert_eq!(value_type.bytes(values.len()), bytes.len());
         value_type.decode(&bytes, &mut values);
-        let found: Vec<u8> = values.iter().flat_map(|value| value.to_le_bytes()).collect();
+        let found: Vec<u8> = values
+            .iter()
+            .flat_map(|value| value.to_le_bytes())
+            .collect();
         assert!(found == expected, "{}", value_type.name());
     }
     Ok(())

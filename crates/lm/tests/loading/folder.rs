@@ -65,32 +65,80 @@ fn the_sound_folder_is_taken() -> TestResult {
 #[test]
 fn families_that_are_not_ours_are_named_with_those_that_are() {
     let supported = "supported is llama (LlamaForCausalLM), qwen2 (Qwen2ForCausalLM)";
-    check(json!({"model_type": "gpt2"}), &["`model_type` is \"gpt2\"", supported]);
+    check(
+        json!({"model_type": "gpt2"}),
+        &["`model_type` is \"gpt2\"", supported],
+    );
     check(
         json!({"architectures": ["LlamaForSequenceClassification"]}),
-        &["`architectures`", "LlamaForSequenceClassification", supported],
+        &[
+            "`architectures`",
+            "LlamaForSequenceClassification",
+            supported,
+        ],
     );
-    check(json!({"architectures": ["Qwen2ForCausalLM"]}), &["`architectures`"]);
-    check(json!({"model_type": null, "architectures": ["T5Model"]}), &["`architectures`", "T5Model"]);
-    check(json!({"model_type": null, "architectures": null}), &["`architectures` is null"]);
-    check(json!({"model_type": 7}), &["`model_type` is 7, expected a text"]);
-    assert!(HfFolder::open(with_config(|config| config["model_type"] = Value::Null).path()).is_ok());
+    check(
+        json!({"architectures": ["Qwen2ForCausalLM"]}),
+        &["`architectures`"],
+    );
+    check(
+        json!({"model_type": null, "architectures": ["T5Model"]}),
+        &["`architectures`", "T5Model"],
+    );
+    check(
+        json!({"model_type": null, "architectures": null}),
+        &["`architectures` is null"],
+    );
+    check(
+        json!({"model_type": 7}),
+        &["`model_type` is 7, expected a text"],
+    );
+    assert!(
+        HfFolder::open(with_config(|config| config["model_type"] = Value::Null).path()).is_ok()
+    );
 }
 
 #[test]
 fn variants_that_we_would_compute_wrongly_are_refused() {
-    check(json!({"attention_bias": true}), &["config.json", "`attention_bias` is true"]);
-    check(json!({"mlp_bias": true}), &["`mlp_bias` is true, supported is false"]);
-    check(json!({"hidden_act": "gelu"}), &["`hidden_act` is \"gelu\"", "\"silu\""]);
-    check(json!({"partial_rotary_factor": 0.5}), &["`partial_rotary_factor` is 0.5"]);
-    check(json!({"final_logit_softcapping": 30.0}), &["`final_logit_softcapping`"]);
+    check(
+        json!({"attention_bias": true}),
+        &["config.json", "`attention_bias` is true"],
+    );
+    check(
+        json!({"mlp_bias": true}),
+        &["`mlp_bias` is true, supported is false"],
+    );
+    check(
+        json!({"hidden_act": "gelu"}),
+        &["`hidden_act` is \"gelu\"", "\"silu\""],
+    );
+    check(
+        json!({"partial_rotary_factor": 0.5}),
+        &["`partial_rotary_factor` is 0.5"],
+    );
+    check(
+        json!({"final_logit_softcapping": 30.0}),
+        &["`final_logit_softcapping`"],
+    );
     check(
         json!({"quantization_config": {"quant_method": "gptq", "bits": 4}}),
-        &["`quantization_config.quant_method` is \"gptq\"", "no quantization"],
+        &[
+            "`quantization_config.quant_method` is \"gptq\"",
+            "no quantization",
+        ],
     );
-    check(json!({"layer_types": ["sliding_attention"]}), &["`layer_types`"]);
-    check(json!({"layer_types": ["linear_attention"]}), &["`layer_types`", "linear_attention"]);
-    check(json!({"layer_types": []}), &["`layer_types` is []", "1 times"]);
+    check(
+        json!({"layer_types": ["sliding_attention"]}),
+        &["`layer_types`"],
+    );
+    check(
+        json!({"layer_types": ["linear_attention"]}),
+        &["`layer_types`", "linear_attention"],
+    );
+    check(
+        json!({"layer_types": []}),
+        &["`layer_types` is []", "1 times"],
+    );
 }
 
 #[test]
@@ -131,17 +179,33 @@ fn rotary_scalings_are_read_or_named() {
     for kind in ["yarn", "dynamic", "longrope", "mrope"] {
         check(
             json!({"rope_scaling": {"rope_type": kind, "factor": 4.0}}),
-            &["`rope_scaling.rope_type`", kind, "\"default\", \"linear\", \"llama3\""],
+            &[
+                "`rope_scaling.rope_type`",
+                kind,
+                "\"default\", \"linear\", \"llama3\"",
+            ],
         );
     }
-    check(json!({"rope_parameters": {"type": "su"}}), &["`rope_parameters.type` is \"su\""]);
+    check(
+        json!({"rope_parameters": {"type": "su"}}),
+        &["`rope_parameters.type` is \"su\""],
+    );
     check(
         json!({"rope_scaling": {"type": "linear"}}),
         &["`rope_scaling.factor` is missing, expected a number"],
     );
-    check(json!({"rope_scaling": {"type": "linear", "factor": -1}}), &["`rope` is -1"]);
-    check(json!({"rope_scaling": "linear"}), &["`rope_scaling`", "expected an object"]);
-    check(json!({"rope_theta": "big"}), &["`rope_theta` is \"big\", expected a number"]);
+    check(
+        json!({"rope_scaling": {"type": "linear", "factor": -1}}),
+        &["`rope` is -1"],
+    );
+    check(
+        json!({"rope_scaling": "linear"}),
+        &["`rope_scaling`", "expected an object"],
+    );
+    check(
+        json!({"rope_theta": "big"}),
+        &["`rope_theta` is \"big\", expected a number"],
+    );
     check(
         json!({"rope_scaling": {"type": "llama3", "factor": 8, "low_freq_factor": 4, "high_freq_factor": 1,
             "original_max_position_embeddings": 8192}}),
@@ -160,15 +224,30 @@ fn sizes_are_integers_in_range() {
         ("max_position_embeddings", "context"),
         ("vocab_size", "vocabulary"),
     ] {
-        check(json!({ field: 0 }), &["config.json", &format!("`{name}` is 0, expected 1 to")]);
-        check(json!({ field: -1 }), &[&format!("`{field}` is -1, expected an integer")]);
+        check(
+            json!({ field: 0 }),
+            &["config.json", &format!("`{name}` is 0, expected 1 to")],
+        );
+        check(
+            json!({ field: -1 }),
+            &[&format!("`{field}` is -1, expected an integer")],
+        );
         check(json!({ field: 1.5 }), &[&format!("`{field}` is 1.5")]);
         check(json!({ field: "8" }), &[&format!("`{field}` is \"8\"")]);
     }
-    check(json!({"num_hidden_layers": 1_000_000_000}), &["num_hidden_layers", "at most 1024"]);
-    check(json!({"head_dim": 5}), &["`head_width` is 5, expected an even number"]);
+    check(
+        json!({"num_hidden_layers": 1_000_000_000}),
+        &["num_hidden_layers", "at most 1024"],
+    );
+    check(
+        json!({"head_dim": 5}),
+        &["`head_width` is 5, expected an even number"],
+    );
     check(json!({"rms_norm_eps": -1.0}), &["`norm_epsilon` is -1"]);
-    check(json!({"num_attention_heads": 4, "num_key_value_heads": 3}), &["a divisor of the 4 heads"]);
+    check(
+        json!({"num_attention_heads": 4, "num_key_value_heads": 3}),
+        &["a divisor of the 4 heads"],
+    );
 }
 
 #[test]
@@ -181,23 +260,38 @@ fn windows_of_qwen_count_only_where_they_are_switched_on() {
     let attention = |mut files: FolderFiles, fields: Value| {
         merge(&mut files.config, fields);
         for (name, size) in [("q", 8), ("k", 4), ("v", 4)] {
-            files.tensors.push((format!("model.layers.0.self_attn.{name}_proj.bias"), vec![size]));
+            files.tensors.push((
+                format!("model.layers.0.self_attn.{name}_proj.bias"),
+                vec![size],
+            ));
         }
         let dir = files.write();
         HfFolder::open(dir.path()).map(|folder| folder.config().attention.clone())
     };
-    let fresh = || FolderFiles { config: files.config.clone(), ..FolderFiles::llama() };
+    let fresh = || FolderFiles {
+        config: files.config.clone(),
+        ..FolderFiles::llama()
+    };
     let local = LayerAttention::Local { window: 32 };
     for (fields, expected) in [
         (json!({}), LayerAttention::Global),
         (json!({"use_sliding_window": true}), LayerAttention::Global),
-        (json!({"use_sliding_window": true, "max_window_layers": 0}), local),
-        (json!({"use_sliding_window": true, "layer_types": ["sliding_attention"]}), local),
+        (
+            json!({"use_sliding_window": true, "max_window_layers": 0}),
+            local,
+        ),
+        (
+            json!({"use_sliding_window": true, "layer_types": ["sliding_attention"]}),
+            local,
+        ),
     ] {
         assert_eq!(attention(fresh(), fields).ok(), Some(vec![expected]));
     }
     let fields = json!({"use_sliding_window": true, "max_window_layers": 0, "sliding_window": 0});
-    check_error(attention(fresh(), fields), &["`attention` is a window of 0"]);
+    check_error(
+        attention(fresh(), fields),
+        &["`attention` is a window of 0"],
+    );
 }
 
 #[test]
@@ -208,54 +302,104 @@ fn the_text_part_of_a_model_that_sees_is_read_with_its_defaults() {
     let dir = crate::support::folder_with("config.json", config.to_string().as_bytes());
     // The weights are not there; the first one that lacks tells the size that was read.
     write(&dir, "model.safetensors", safetensors("{}", 0));
-    check_error(HfFolder::open(dir.path()), &["`model.embed_tokens.weight` is missing"]);
+    check_error(
+        HfFolder::open(dir.path()),
+        &["`model.embed_tokens.weight` is missing"],
+    );
     let name = "language_model.model.embed_tokens.weight";
     let header = json!({
         name: {"dtype": "BF16", "shape": [2, 2], "data_offsets": [0, 8]},
         "vision_tower.some.weight": {"dtype": "I8", "shape": [9], "data_offsets": [8, 17]},
     });
-    write(&dir, "model.safetensors", safetensors(&header.to_string(), 17));
-    check_error(HfFolder::open(dir.path()), &[name, "[2, 2], expected [262208, 8]"]);
+    write(
+        &dir,
+        "model.safetensors",
+        safetensors(&header.to_string(), 17),
+    );
+    check_error(
+        HfFolder::open(dir.path()),
+        &[name, "[2, 2], expected [262208, 8]"],
+    );
 }
 
 #[test]
 fn files_that_are_missing_or_not_json_are_named() {
     let dir = FolderFiles::llama().write();
     write(&dir, "config.json", "{\"model_type\": ");
-    check_error(HfFolder::open(dir.path()), &["config.json", "not a JSON object", "EOF"]);
+    check_error(
+        HfFolder::open(dir.path()),
+        &["config.json", "not a JSON object", "EOF"],
+    );
     write(&dir, "config.json", "[1]");
-    check_error(HfFolder::open(dir.path()), &["config.json", "not a JSON object"]);
+    check_error(
+        HfFolder::open(dir.path()),
+        &["config.json", "not a JSON object"],
+    );
     write(&dir, "config.json", "[".repeat(100_000));
-    check_error(HfFolder::open(dir.path()), &["config.json", "not a JSON object"]);
+    check_error(
+        HfFolder::open(dir.path()),
+        &["config.json", "not a JSON object"],
+    );
     write(&dir, "config.json", vec![b' '; (4 << 20) + 1]);
-    check_error(HfFolder::open(dir.path()), &["config.json", "longer than 4194304 bytes"]);
+    check_error(
+        HfFolder::open(dir.path()),
+        &["config.json", "longer than 4194304 bytes"],
+    );
     fs::remove_file(dir.path().join("config.json")).expect("it was written");
-    check_error(HfFolder::open(dir.path()), &["config.json", "cannot be read"]);
+    check_error(
+        HfFolder::open(dir.path()),
+        &["config.json", "cannot be read"],
+    );
     let dir = FolderFiles::llama().write();
-    write(&dir, "generation_config.json", "{\"eos_token_id\": [1, -2]}");
-    check_error(HfFolder::open(dir.path()), &["generation_config.json", "`eos_token_id` is [1,-2]"]);
+    write(
+        &dir,
+        "generation_config.json",
+        "{\"eos_token_id\": [1, -2]}",
+    );
+    check_error(
+        HfFolder::open(dir.path()),
+        &["generation_config.json", "`eos_token_id` is [1,-2]"],
+    );
     fs::remove_file(dir.path().join("generation_config.json")).expect("it was written");
     fs::remove_file(dir.path().join("model.safetensors")).expect("it was written");
-    check_error(HfFolder::open(dir.path()), &["neither `model.safetensors` nor"]);
+    check_error(
+        HfFolder::open(dir.path()),
+        &["neither `model.safetensors` nor"],
+    );
     write(&dir, "pytorch_model.bin", "x");
-    check_error(HfFolder::open(dir.path()), &["`pytorch_model.bin` is a pickle"]);
+    check_error(
+        HfFolder::open(dir.path()),
+        &["`pytorch_model.bin` is a pickle"],
+    );
 }
 
 #[test]
 fn headers_of_weight_files_are_checked() {
     check_weights(&[1, 2, 3], &["`model.safetensors`", "takes 8 bytes of 3"]);
-    check_weights(&u64::MAX.to_le_bytes(), &["takes 18446744073709551615 bytes, at most"]);
+    check_weights(
+        &u64::MAX.to_le_bytes(),
+        &["takes 18446744073709551615 bytes, at most"],
+    );
     check_weights(&100u64.to_le_bytes(), &["takes 108 bytes of 8"]);
     check_weights(&safetensors("{\"a\": ", 0), &["header is not valid", "EOF"]);
-    check_weights(&safetensors("[]", 0), &["an object with an entry for each tensor"]);
+    check_weights(
+        &safetensors("[]", 0),
+        &["an object with an entry for each tensor"],
+    );
     let entry = |dtype: &str, shape: &str, offsets: &str| {
         format!("{{\"dtype\": \"{dtype}\", \"shape\": {shape}, \"data_offsets\": {offsets}}}")
     };
     let one = |dtype: &str, shape: &str, offsets: &str| {
         safetensors(&format!("{{\"a\": {}}}", entry(dtype, shape, offsets)), 64)
     };
-    check_weights(&one("F64", "[2]", "[0, 16]"), &["tensor `a`: type F64", "F32, F16, BF16"]);
-    check_weights(&one("F8_E4M3", "[2]", "[0, 2]"), &["tensor `a`: type F8_E4M3"]);
+    check_weights(
+        &one("F64", "[2]", "[0, 16]"),
+        &["tensor `a`: type F64", "F32, F16, BF16"],
+    );
+    check_weights(
+        &one("F8_E4M3", "[2]", "[0, 2]"),
+        &["tensor `a`: type F8_E4M3"],
+    );
     for (shape, offsets) in [
         ("[2]", "[0, 4]"),
         ("[17]", "[0, 68]"),
@@ -265,15 +409,24 @@ fn headers_of_weight_files_are_checked() {
         ("[4611686018427387904]", "[0, 0]"),
         ("[2]", "[18446744073709551612, 18446744073709551615]"),
     ] {
-        check_weights(&one("F32", shape, offsets), &["tensor `a`: data_offsets", "in 64 bytes"]);
+        check_weights(
+            &one("F32", shape, offsets),
+            &["tensor `a`: data_offsets", "in 64 bytes"],
+        );
     }
-    check_weights(&one("F32", "[-1]", "[0, 4]"), &["tensor `a`: invalid value"]);
+    check_weights(
+        &one("F32", "[-1]", "[0, 4]"),
+        &["tensor `a`: invalid value"],
+    );
     check_weights(&one("F32", "[1]", "[0]"), &["tensor `a`: invalid length"]);
     let good = entry("F32", "[1]", "[0, 4]");
     let twice = format!("{{\"a\": {good}, \"a\": {good}}}");
     check_weights(&safetensors(&twice, 4), &["tensor `a` occurs twice"]);
     let shared = format!("{{\"a\": {good}, \"b\": {good}}}");
-    check_weights(&safetensors(&shared, 4), &["tensor `b`: its values overlap those of `a`"]);
+    check_weights(
+        &safetensors(&shared, 4),
+        &["tensor `b`: its values overlap those of `a`"],
+    );
     let deep = format!("{{\"a\": {}1{}}}", "[".repeat(5000), "]".repeat(5000));
     check_weights(&safetensors(&deep, 4), &["header is not valid"]);
     let extra = "{\"a\": {\"dtype\": \"F32\", \"shape\": [1], \"data_offsets\": [0, 4], \"x\": 1}}";
@@ -295,10 +448,20 @@ fn tensors_are_there_with_their_shapes_and_no_others() {
         &|files| files.tensors[0].1 = vec![8, 5],
         &["`model.embed_tokens.weight` has the shape [8, 5], expected [5, 8]"],
     );
-    check(&|files| files.tensors[1].1 = vec![], &["`model.norm.weight` has the shape []"]);
-    check(&|files| files.tensors[1].1 = vec![0], &["`model.norm.weight` has the shape [0]"]);
     check(
-        &|files| files.tensors.push(("model.layers.0.mlp.gate_proj.bias".to_owned(), vec![12])),
+        &|files| files.tensors[1].1 = vec![],
+        &["`model.norm.weight` has the shape []"],
+    );
+    check(
+        &|files| files.tensors[1].1 = vec![0],
+        &["`model.norm.weight` has the shape [0]"],
+    );
+    check(
+        &|files| {
+            files
+                .tensors
+                .push(("model.layers.0.mlp.gate_proj.bias".to_owned(), vec![12]))
+        },
         &["`model.layers.0.mlp.gate_proj.bias` has no place in a llama model"],
     );
 }
@@ -306,7 +469,9 @@ fn tensors_are_there_with_their_shapes_and_no_others() {
 #[test]
 fn a_tied_head_may_be_saved_if_it_is_the_embedding() -> TestResult {
     let mut files = FolderFiles::llama();
-    files.tensors.push(("lm_head.weight".to_owned(), vec![5, 8]));
+    files
+        .tensors
+        .push(("lm_head.weight".to_owned(), vec![5, 8]));
     let dir = files.write();
     let parts = ["`tie_word_embeddings` is true, but tensor `lm_head.weight` is not the embedding"];
     check_error(HfFolder::open(dir.path()), &parts);
@@ -337,7 +502,11 @@ fn sharded(change: impl FnOnce(&mut Value)) -> Result<HfFolder, OpenFolderError>
             tensors: tensors.to_vec(),
         };
         write(&dir, &file, part.weights());
-        map.extend(tensors.iter().map(|(name, _)| (name.clone(), file.clone().into())));
+        map.extend(
+            tensors
+                .iter()
+                .map(|(name, _)| (name.clone(), file.clone().into())),
+        );
     }
     let mut index = json!({"metadata": {"total_size": 1}, "weight_map": map});
     change(&mut index);
@@ -349,25 +518,47 @@ fn sharded(change: impl FnOnce(&mut Value)) -> Result<HfFolder, OpenFolderError>
 fn the_index_is_checked_against_the_files_and_stays_in_the_folder() -> TestResult {
     let embedding = "model.embed_tokens.weight";
     assert_eq!(sharded(|_| ())?.read(Tensor::Embedding)?.len(), 40);
-    let moved = |file: &'static str| move |index: &mut Value| index["weight_map"][embedding] = file.into();
-    for outside in ["../x.safetensors", "/etc/x.safetensors", "a/b.safetensors", "", "config.json"] {
+    let moved =
+        |file: &'static str| move |index: &mut Value| index["weight_map"][embedding] = file.into();
+    for outside in [
+        "../x.safetensors",
+        "/etc/x.safetensors",
+        "a/b.safetensors",
+        "",
+        "config.json",
+    ] {
         let parts = [embedding, "no safetensors file of the folder"];
         check_error(sharded(moved(outside)), &parts);
     }
     let parts = [embedding, "is in `model-1.safetensors`, where it is not"];
     check_error(sharded(moved("model-1.safetensors")), &parts);
-    check_error(sharded(moved("none.safetensors")), &["`none.safetensors` cannot be mapped"]);
+    check_error(
+        sharded(moved("none.safetensors")),
+        &["`none.safetensors` cannot be mapped"],
+    );
     check_error(
         sharded(|index| index["weight_map"]["more"] = "model-0.safetensors".into()),
         &["tensor `more` is in `model-0.safetensors`, where it is not"],
     );
     check_error(
         sharded(|index| index["weight_map"][embedding] = 3.into()),
-        &["index.json", "`weight_map.model.embed_tokens.weight` is 3, expected a text"],
+        &[
+            "index.json",
+            "`weight_map.model.embed_tokens.weight` is 3, expected a text",
+        ],
     );
-    check_error(sharded(|index| index["weight_map"] = Value::Null), &["`weight_map` is null"]);
-    check_error(sharded(|index| index["weight_map"] = json!({})), &["neither"]);
-    check_error(sharded(|index| *index = json!(3)), &["index.json", "not a JSON object"]);
+    check_error(
+        sharded(|index| index["weight_map"] = Value::Null),
+        &["`weight_map` is null"],
+    );
+    check_error(
+        sharded(|index| index["weight_map"] = json!({})),
+        &["neither"],
+    );
+    check_error(
+        sharded(|index| *index = json!(3)),
+        &["index.json", "not a JSON object"],
+    );
     Ok(())
 }
 
@@ -375,11 +566,25 @@ fn the_index_is_checked_against_the_files_and_stays_in_the_folder() -> TestResul
 fn a_tensor_in_two_files_is_refused() -> TestResult {
     let files = FolderFiles::llama();
     let dir = files.write();
-    fs::rename(dir.path().join("model.safetensors"), dir.path().join("a.safetensors"))?;
-    fs::copy(dir.path().join("a.safetensors"), dir.path().join("b.safetensors"))?;
-    let map = json!({"model.norm.weight": "a.safetensors", "model.embed_tokens.weight": "b.safetensors"});
-    write(&dir, "model.safetensors.index.json", json!({"weight_map": map}).to_string());
-    check_error(HfFolder::open(dir.path()), &["is in `a.safetensors` and in `b.safetensors`"]);
+    fs::rename(
+        dir.path().join("model.safetensors"),
+        dir.path().join("a.safetensors"),
+    )?;
+    fs::copy(
+        dir.path().join("a.safetensors"),
+        dir.path().join("b.safetensors"),
+    )?;
+    let map =
+        json!({"model.norm.weight": "a.safetensors", "model.embed_tokens.weight": "b.safetensors"});
+    write(
+        &dir,
+        "model.safetensors.index.json",
+        json!({"weight_map": map}).to_string(),
+    );
+    check_error(
+        HfFolder::open(dir.path()),
+        &["is in `a.safetensors` and in `b.safetensors`"],
+    );
     Ok(())
 }
 

@@ -230,7 +230,11 @@ fn arbitrary_bytes_behind_the_start_of_a_gguf_file() {
 /// A metadata value of any type, sound or with another count than it has elements.
 fn any_value() -> impl Strategy<Value = Value> {
     let bytes = prop::collection::vec(any::<u8>(), 0..40);
-    let lying = (0..14u32, prop_oneof![interesting(), 0..50u64], bytes.clone())
+    let lying = (
+        0..14u32,
+        prop_oneof![interesting(), 0..50u64],
+        bytes.clone(),
+    )
         .prop_map(|(element, count, bytes)| array_value(element, count, &bytes));
     let texts = prop::collection::vec("[a-z]{0,6}", 0..6).prop_map(|texts| {
         let bytes: Vec<u8> = texts.iter().flat_map(text).collect();
@@ -261,17 +265,25 @@ fn gguf_headers_that_promise_anything() {
     let pairs = prop::collection::vec((keys, any_value()), 0..3);
     let tensor = (
         any::<Index>(),
-        prop::option::of(prop::collection::vec(prop_oneof![interesting(), 1..64u64], 0..6)),
+        prop::option::of(prop::collection::vec(
+            prop_oneof![interesting(), 1..64u64],
+            0..6,
+        )),
         prop::option::of(0..40u32),
         prop::option::of(interesting()),
     );
     let tensors = prop::collection::vec(tensor, 0..3);
-    let counts = (prop::option::of(interesting()), prop::option::of(interesting()));
+    let counts = (
+        prop::option::of(interesting()),
+        prop::option::of(interesting()),
+    );
     // Lies in the counts end the reading early, so they are rare.
     let counts = prop_oneof![9 => Just((None, None)), 1 => counts];
     check(&(pairs, tensors, counts), |(pairs, tensors, counts)| {
         let mut file = GgufFile::llama();
-        pairs.into_iter().for_each(|(key, value)| file.set(key, value));
+        pairs
+            .into_iter()
+            .for_each(|(key, value)| file.set(key, value));
         for (at, dimensions, value_type, offset) in tensors {
             let tensor = &mut file.tensors[at.index(11)];
             tensor.dimensions = dimensions.unwrap_or(tensor.dimensions.clone());
@@ -305,8 +317,15 @@ fn any_json() -> impl Strategy<Value = Json> {
         any::<i32>().prop_map(Json::from),
         any::<f64>().prop_map(Json::from),
         "[a-z0-9_]{0,12}".prop_map(Json::from),
-        prop::sample::select(vec!["linear", "llama3", "default", "yarn", "silu", "full_attention"])
-            .prop_map(Json::from),
+        prop::sample::select(vec![
+            "linear",
+            "llama3",
+            "default",
+            "yarn",
+            "silu",
+            "full_attention"
+        ])
+        .prop_map(Json::from),
     ];
     leaf.prop_recursive(3, 12, 4, |inner| {
         let key = prop::sample::select(vec![
@@ -362,7 +381,9 @@ fn configurations_that_say_anything() {
         let mut files = FolderFiles::llama();
         files.config["model_type"] = family.into();
         files.config["architectures"] = Json::Null;
-        changes.into_iter().for_each(|(field, value)| files.config[field] = value);
+        changes
+            .into_iter()
+            .for_each(|(field, value)| files.config[field] = value);
         feed_folder(files.write().path(), 10_000).map(drop)
     });
 }

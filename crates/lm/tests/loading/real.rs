@@ -32,7 +32,10 @@ fn smollm2_is_what_is_known_of_it() -> TestResult {
     assert_eq!(config.family, Family::Llama);
     assert_eq!(config.parameters(), 134_515_008);
     assert_eq!((config.vocabulary, config.width), (49_152, 576));
-    assert_eq!((config.heads, config.kv_heads, config.head_width), (9, 3, 64));
+    assert_eq!(
+        (config.heads, config.kv_heads, config.head_width),
+        (9, 3, 64)
+    );
     assert_eq!((config.layers, config.ffn_width), (30, 1536));
     assert_eq!(config.rope.theta, 100_000.0);
     assert_eq!(config.rope.scaling, RopeScaling::None);
@@ -48,7 +51,9 @@ fn smollm2_is_what_is_known_of_it() -> TestResult {
     };
     let tensors = config.tensors();
     let count = |value_type| {
-        let of_type = tensors.iter().filter(|&&tensor| gguf.value_type(tensor) == value_type);
+        let of_type = tensors
+            .iter()
+            .filter(|&&tensor| gguf.value_type(tensor) == value_type);
         of_type.count()
     };
     let counts = [ValueType::Q4_1, ValueType::F32, ValueType::Q8_0].map(count);
@@ -64,7 +69,9 @@ fn smollm2_is_what_is_known_of_it() -> TestResult {
     }
     let mean = sum / config.parameters() as f64;
     assert!((0.05..0.5).contains(&mean), "{mean}");
-    let query = model.checkpoint().file_name_of(Tensor::Layer(3, Part::Query));
+    let query = model
+        .checkpoint()
+        .file_name_of(Tensor::Layer(3, Part::Query));
     assert_eq!(query, "blk.3.attn_q.weight");
     Ok(())
 }

@@ -116,10 +116,7 @@ impl GgufFile {
             ("llama.attention.head_count", 2),
             ("llama.attention.head_count_kv", 1),
         ];
-        let mut pairs = vec![(
-            b"general.architecture".to_vec(),
-            text_value("llama"),
-        )];
+        let mut pairs = vec![(b"general.architecture".to_vec(), text_value("llama"))];
         pairs.extend(sizes.map(|(key, size)| (key.into(), u32_value(size))));
         pairs.push((
             b"llama.attention.layer_norm_rms_epsilon".to_vec(),
@@ -179,7 +176,10 @@ impl GgufFile {
     }
 
     pub fn tensor(&mut self, name: &str) -> &mut Tensor {
-        let found = self.tensors.iter_mut().find(|tensor| tensor.name == name.as_bytes());
+        let found = self
+            .tensors
+            .iter_mut()
+            .find(|tensor| tensor.name == name.as_bytes());
         found.expect("the tensor is there")
     }
 
@@ -266,7 +266,8 @@ impl FolderFiles {
         for (name, shape) in &self.tensors {
             let first = end;
             end += 4 * shape.iter().product::<u64>();
-            let entry = serde_json::json!({"dtype": "F32", "shape": shape, "data_offsets": [first, end]});
+            let entry =
+                serde_json::json!({"dtype": "F32", "shape": shape, "data_offsets": [first, end]});
             header.insert(name.clone(), entry);
         }
         safetensors(&serde_json::Value::from(header).to_string(), end as usize)

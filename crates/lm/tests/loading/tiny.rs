@@ -50,9 +50,16 @@ fn both_formats_of_a_model_give_the_same_configuration_and_tensors() -> TestResu
         for tensor in folder.config().tensors() {
             let (a, b) = (folder.read(tensor)?, gguf.read(tensor)?);
             let bits = |values: &[f32]| values.iter().map(|x| x.to_bits()).collect::<Vec<_>>();
-            assert!(bits(&a) == bits(&b), "{name}: {}", gguf.file_name_of(tensor));
+            assert!(
+                bits(&a) == bits(&b),
+                "{name}: {}",
+                gguf.file_name_of(tensor)
+            );
             let distinct: BTreeSet<u32> = bits(&a).into_iter().collect();
-            assert!(distinct.len() > a.len() / 4, "{name}: {tensor:?} is not random");
+            assert!(
+                distinct.len() > a.len() / 4,
+                "{name}: {tensor:?} is not random"
+            );
         }
     }
     Ok(())
@@ -201,7 +208,8 @@ fn configurations_say_what_the_models_were_made_with() -> TestResult {
 
 #[test]
 fn gguf_holds_the_rule_of_llama_3_as_divisors() -> TestResult {
-    let RopeScaling::Factors { factors } = gguf("tiny-llama3")?.config().rope.scaling.clone() else {
+    let RopeScaling::Factors { factors } = gguf("tiny-llama3")?.config().rope.scaling.clone()
+    else {
         panic!("the file has divisors");
     };
     // Wavelengths 2 pi 100^(i/4): 6.3, 19.9, 62.8, 198.7, against 64/4 and 64/1.
@@ -214,7 +222,10 @@ fn gguf_holds_the_rule_of_llama_3_as_divisors() -> TestResult {
     let expected = [1.0, smooth(wavelength(1)), smooth(wavelength(2)), 8.0];
     for (found, expected) in factors.iter().zip(expected) {
         // Divisors are rounded to f32, and so were the frequencies they come from.
-        assert!((f64::from(*found) / expected - 1.0).abs() < 1e-5, "{factors:?}");
+        assert!(
+            (f64::from(*found) / expected - 1.0).abs() < 1e-5,
+            "{factors:?}"
+        );
     }
     Ok(())
 }
@@ -281,7 +292,10 @@ fn metadata_of_a_tokenizer_is_there_by_type() -> TestResult {
     let types: Vec<i64> = metadata.get("tokenizer.ggml.token_type")?;
     assert_eq!((tokens.len(), types.len()), (112, 112));
     assert_eq!((&*tokens[1], types[1]), ("<|im_start|>", 3));
-    assert_eq!(metadata.get::<bool>("tokenizer.ggml.add_bos_token"), Ok(false));
+    assert_eq!(
+        metadata.get::<bool>("tokenizer.ggml.add_bos_token"),
+        Ok(false)
+    );
     assert_eq!(metadata.find::<&[f32]>("tokenizer.ggml.scores"), Ok(None));
     Ok(())
 }

