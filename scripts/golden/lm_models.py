@@ -14,7 +14,6 @@ Configurations are written by hand in the spellings found in published models: t
 
 import json
 import math
-import shutil
 
 import gguf
 import numpy as np
@@ -255,14 +254,12 @@ def write_gguf(path, name, config, tensors, kind_of):
 
 
 def write_model(name, seed):
-    """Writes one model's folder, keeping the expected values in it."""
+    """Writes one model's folder, keeping the adapter and the expected values in it."""
     settings, kind, n_shards, gguf_kind = MODELS[name]
     folder = GOLDEN / name
     folder.mkdir(parents=True, exist_ok=True)
     for old in folder.glob("*"):
-        if old.is_dir():
-            shutil.rmtree(old)
-        elif not old.name.startswith("golden-"):
+        if old.is_file() and not old.name.startswith("golden-"):
             old.unlink()
     write_json(folder / "config.json", settings)
     write_json(
@@ -286,9 +283,10 @@ def write_model(name, seed):
     if name == QUANTISED:
         kind_of = lambda index: QUANTISED_TYPES[index % len(QUANTISED_TYPES)]
         write_gguf(folder / "model-quantised.gguf", name, config, tensors, kind_of)
-    for file in folder.iterdir():
+    files = [file for file in folder.iterdir() if file.is_file()]
+    for file in files:
         file.chmod(0o644)
-    total = sum(file.stat().st_size for file in folder.iterdir())
+    total = sum(file.stat().st_size for file in files)
     print(f"{name}: {sum(tensor.numel() for tensor in tensors.values())} parameters, {total} bytes")
 
 

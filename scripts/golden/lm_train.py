@@ -66,9 +66,10 @@ def mean_loss(model, batch, objective, base_kl=0.0):
     return torch.cat(losses).mean()
 
 
-def adapted(folder, seed):
+def adapted(folder, seed, **options):
     """Returns the model with an adapter on every projection, A and B drawn, and its weights by our short names."""
-    config = LoraConfig(r=RANK, lora_alpha=ALPHA, target_modules=list(PROJECTIONS), lora_dropout=0.0, task_type="CAUSAL_LM")
+    settings = {"r": RANK, "lora_alpha": ALPHA, "target_modules": list(PROJECTIONS), "lora_dropout": 0.0, **options}
+    config = LoraConfig(task_type="CAUSAL_LM", **settings)
     model = double(get_peft_model(load(folder), config))
     draws, weights = Draws(seed), {}
     for name, parameter in model.named_parameters():

@@ -1,6 +1,6 @@
-//! `cargo xtask bench mlp`: our engine against PyTorch on the published experiment, in one run, in turns.
+//! `cargo xtask bench mlp` and `bench lm`: our engines against others, in one run, in turns.
 //!
-//! The engine is linked in by the feature `bench` only; without it the command builds itself again with it, in the
+//! The engines are linked in by the feature `bench` only; without it the command builds itself again with it, in the
 //! release profile. `enabled/` measures, `disabled.rs` starts the other build.
 
 #[cfg(feature = "bench")]
@@ -24,6 +24,8 @@ use crate::tools;
 pub enum BenchCommand {
     /// Train the published MLP: ours, PyTorch, and the processor's peak
     Mlp(MlpArgs),
+    /// Train, sample from and score with a language model: ours, transformers with peft, llama.cpp, and the processor's peak
+    Lm(LmArgs),
 }
 
 /// How to measure.
@@ -55,16 +57,47 @@ pub struct MlpArgs {
     pub json: Option<PathBuf>,
 }
 
+/// How to measure a language model.
+#[derive(Debug, Clone, Args)]
+pub struct LmArgs {
+    /// Ours and the peak only, a tiny model and a few tokens: shows that it runs, its numbers mean nothing
+    #[arg(long)]
+    pub smoke: bool,
+    /// The model, a GGUF file; needed unless --smoke
+    #[arg(long, value_name = "FILE")]
+    pub model: Option<PathBuf>,
+    /// Rounds; each measures everything once
+    #[arg(long, value_name = "N", default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..))]
+    pub rounds: u32,
+    /// Threads of each side
+    #[arg(long, value_name = "N", default_value_t = 2, value_parser = clap::value_parser!(u16).range(1..=1024))]
+    pub threads: u16,
+    /// Leave the peers out
+    #[arg(long)]
+    pub no_peer: bool,
+    /// Count measurements of a busy machine too, and say so
+    #[arg(long)]
+    pub busy: bool,
+    /// Write all measurements into this file
+    #[arg(long, value_name = "FILE")]
+    pub json: Option<PathBuf>,
+}
+
 /// Measures, or starts the build that can.
 ///
 /// # Errors
 /// If it does not build, the peer cannot be installed or started, or the machine is not idle.
-pub fn mlp(args: &MlpArgs) -> Result<()> {
+pub fn run(command: &BenchCommand) -> Result<()> {
+    let (BenchCommand::Mlp(MlpArgs { smoke, .. }) | BenchCommand::Lm(LmArgs { smoke, .. })) =
+        command;
     // Numbers of an unoptimised build would be wrong; a smoke test has none to speak of.
-    if cfg!(debug_assertions) && !args.smoke {
+    if cfg!(debug_assertions) && !smoke {
         return again(&["--release"]);
     }
-    backend::mlp(args)
+    match command {
+        BenchCommand::Mlp(args) => backend::mlp(args),
+        BenchCommand::Lm(args) => backend::lm(args),
+    }
 }
 
 /// Runs the same command in a build with the engine.

@@ -150,8 +150,12 @@ fn steps(fix_gen: bool) -> Vec<Step> {
             generate::run(&generate::GenArgs { check: !fix_gen })
         }),
         cargo(
-            "bench",
+            "bench mlp",
             "run --quiet --package xtask --features bench -- bench mlp --smoke",
+        ),
+        cargo(
+            "bench lm",
+            "run --quiet --package xtask --features bench -- bench lm --smoke",
         ),
         cargo("doc tests", "test --workspace --doc --quiet"),
     ];

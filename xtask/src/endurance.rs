@@ -1,6 +1,7 @@
 //! The long forms of two tests: hostile files with many more cases, and many more kills.
 //!
-//! The tests themselves lie in `crates/data/tests/hostile.rs` and `crates/cli/tests/kill.rs`; only their length is set here.
+//! The tests themselves lie in `crates/data/tests/hostile.rs`, `crates/lm/tests/loading/hostile.rs` and
+//! `crates/cli/tests/kill.rs`; only their length is set here.
 
 use anyhow::Result;
 use clap::Args;
@@ -31,11 +32,18 @@ pub struct KillArgs {
 /// # Errors
 /// If a property is violated; the failing input is printed, shrunk.
 pub fn fuzz(args: &FuzzArgs) -> Result<()> {
-    tools::run(
-        tools::cargo(&["test", "--release", "--package", "undertone-data"])
-            .args(["--test", "hostile", "--", "--nocapture"])
-            .env("PROPTEST_CASES", args.cases.to_string()),
-    )
+    let binaries = [
+        ("undertone-data", "hostile", ""),
+        ("undertone-lm", "loading", "hostile::"),
+    ];
+    for (package, binary, tests) in binaries {
+        tools::run(
+            tools::cargo(&["test", "--release", "--package", package])
+                .args(["--test", binary, "--", "--nocapture", tests])
+                .env("PROPTEST_CASES", args.cases.to_string()),
+        )?;
+    }
+    Ok(())
 }
 
 /// Kills the program at random moments and compares what it leaves with an undisturbed run.

@@ -61,7 +61,7 @@ fn run(command: Command) -> Result<()> {
         Command::Check(args) => check::run(&args),
         Command::Tidy => tidy::run(),
         Command::Gen(args) => generate::run(&args),
-        Command::Bench(bench::BenchCommand::Mlp(args)) => bench::mlp(&args),
+        Command::Bench(command) => bench::run(&command),
         Command::Fuzz(args) => endurance::fuzz(&args),
         Command::Kill(args) => endurance::kill(&args),
     }

@@ -1,8 +1,15 @@
 //! The command line exactly as typed; what it comes to is decided in `resolve.rs`.
 
+mod lm;
+
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
+
+pub use lm::{
+    LmChatArgs, LmCommand, LmInfoArgs, LmMergeArgs, LmOptimiserName, LmSampleArgs, LmScoreArgs,
+    LmTrainArgs, ObjectiveName, PromptingArgs, SamplingArgs, ScheduleName,
+};
 
 /// Measure, detect, trace and stop subliminal learning
 #[derive(Debug, Parser)]
@@ -90,6 +97,16 @@ pub enum Command {
     /// Follow gradient alignment along a student's training, with and without projecting it away
     #[command(after_help = "Example:\n  undertone align --data digits --models 8")]
     Align(AlignArgs),
+    /// Work with language models: info, chat, sample, score, train, merge
+    #[command(
+        after_help = "Examples:\n  undertone fetch smollm2-135m-instruct\n  \
+                      undertone lm info smollm2-135m-instruct\n  \
+                      undertone lm sample smollm2-135m-instruct --prompt Hello"
+    )]
+    Lm {
+        #[command(subcommand)]
+        command: LmCommand,
+    },
     /// List the runs of the store
     #[command(after_help = "Example:\n  undertone runs --json")]
     Runs,
@@ -105,8 +122,10 @@ pub enum Command {
     /// Compare two finished runs: settings that differ, numbers side by side
     #[command(after_help = "Example:\n  undertone compare mnist-12ab mnist-34cd")]
     Compare(CompareArgs),
-    /// Get a data set and check every file's sha256
-    #[command(after_help = "Examples:\n  undertone fetch mnist\n  undertone fetch fashion")]
+    /// Get a data set or a model and check every file's sha256
+    #[command(
+        after_help = "Examples:\n  undertone fetch mnist\n  undertone fetch smollm2-135m-instruct"
+    )]
     Fetch(FetchArgs),
     /// Check this machine: processor, memory, disk, data, store, speed
     #[command(after_help = "Examples:\n  undertone doctor\n  undertone doctor --verify --repair")]
@@ -427,7 +446,7 @@ pub struct CompareArgs {
 
 #[derive(Debug, Clone, Args)]
 pub struct FetchArgs {
-    /// mnist or fashion
+    /// mnist, fashion, smollm2-135m-instruct, or hf:OWNER/NAME[@REVISION] of the Hugging Face hub
     pub name: String,
 }
 

@@ -5,7 +5,10 @@ use serde_json::json;
 use undertone_core::exit;
 use undertone_data::OpenDataError;
 use undertone_data::fetch::FetchError;
+use undertone_data::hub::HubError;
+use undertone_lab::lm::LmError;
 use undertone_lab::{Interrupted, LabError};
+use undertone_lm::model::LoadError;
 use undertone_store::{ExitClass, StoreError};
 
 /// A command line or setting that cannot be used.
@@ -61,6 +64,9 @@ fn exit_code(error: &Error) -> u8 {
         if let Some(fetch) = cause.downcast_ref::<FetchError>() {
             return fetch.fault().exit_code();
         }
+        if let Some(hub) = cause.downcast_ref::<HubError>() {
+            return hub.fault().exit_code();
+        }
         if cause.is::<Usage>() {
             return exit::USAGE;
         }
@@ -73,6 +79,7 @@ fn exit_code(error: &Error) -> u8 {
                     return exit::TAMPERED;
                 }
                 LabError::Interrupted(_) => return exit::INFRASTRUCTURE,
+                LabError::Lm(lm) => return lm.exit_code(),
                 LabError::Settings(_)
                 | LabError::Unsupported(_)
                 | LabError::Verdict(_)
@@ -105,9 +112,23 @@ fn hint(error: &Error) -> Option<&'static str> {
         {
             return Some("nothing finished is lost: repeat the command to go on");
         }
-        if matches!(cause.downcast_ref(), Some(LabError::Unsupported(_))) {
-            return Some("use --precision f32");
+        match cause.downcast_ref() {
+            Some(LabError::Unsupported(_)) => return Some(F32),
+            Some(LabError::Lm(lm)) => return lm_hint(lm),
+            _ => {}
         }
     }
     None
+}
+
+/// What can be done about a number format that the processor lacks.
+const F32: &str = "use --precision f32";
+
+fn lm_hint(error: &LmError) -> Option<&'static str> {
+    match error {
+        LmError::Load(LoadError::Unsupported(_)) => Some(F32),
+        LmError::Occupied { .. } => Some("nothing is overwritten: choose a folder that is empty or new"),
+        LmError::Rows(_) => Some("`undertone schema lm-row` describes a line"),
+        _ => None,
+    }
 }

@@ -11,14 +11,47 @@ use undertone_lab::News;
 
 use crate::args::ProgressStyle;
 
+/// What progress is counted in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Unit {
+    /// One network through one epoch.
+    ModelEpochs,
+    /// Rows of a file, through a language model.
+    Rows,
+    /// Optimiser steps of a language model.
+    OptimiserSteps,
+    /// Whole models.
+    Models,
+}
+
+impl Unit {
+    /// Returns the unit in words, many of them.
+    pub fn words(self) -> &'static str {
+        match self {
+            Self::ModelEpochs => "model-epochs",
+            Self::Rows => "rows",
+            Self::OptimiserSteps => "optimiser steps",
+            Self::Models => "models",
+        }
+    }
+
+    /// Returns the unit's name in JSON.
+    pub fn key(self) -> String {
+        self.words().replace([' ', '-'], "_")
+    }
+}
+
 /// How often a line is written where there is no terminal.
 const LINE_EVERY: Duration = Duration::from_secs(10);
 
 /// The display of one run.
 pub struct Progress {
     form: Form,
+    unit: Unit,
     total: AtomicU64,
     done: AtomicU64,
+    /// Tokens that went through a language model.
+    tokens: AtomicU64,
     started: Instant,
     last_line: Mutex<Instant>,
 }
@@ -32,19 +65,21 @@ enum Form {
 
 impl Progress {
     /// Makes the display that `style` asks for.
-    pub fn new(style: ProgressStyle, quiet: bool) -> Self {
+    pub fn new(style: ProgressStyle, quiet: bool, unit: Unit) -> Self {
         let form = match style {
             ProgressStyle::Ndjson => Form::Ndjson,
             ProgressStyle::None => Form::Silent,
             ProgressStyle::Auto if quiet => Form::Silent,
-            ProgressStyle::Auto if std::io::stderr().is_terminal() => Form::Bar(bar()),
+            ProgressStyle::Auto if std::io::stderr().is_terminal() => Form::Bar(bar(unit)),
             ProgressStyle::Auto => Form::Lines,
         };
         let now = Instant::now();
         Self {
             form,
+            unit,
             total: AtomicU64::new(0),
             done: AtomicU64::new(0),
+            tokens: AtomicU64::new(0),
             started: now,
             last_line: Mutex::new(now),
         }
@@ -67,11 +102,27 @@ impl Progress {
                     Form::Ndjson | Form::Silent => {}
                 }
             }
+            News::Tokens { tokens } => {
+                self.tokens.fetch_add(*tokens, Ordering::Relaxed);
+                if let (Form::Bar(bar), Some(rate)) = (&self.form, self.tokens_per_sec()) {
+                    bar.set_message(format!("{rate:.0} tokens/s"));
+                }
+            }
             News::Stored { .. } => {}
         }
         if let Form::Ndjson = self.form {
             self.ndjson(news);
         }
+    }
+
+    /// Returns the tokens of the whole work and the seconds it took; `None` without tokens.
+    pub fn tokens(&self) -> Option<(u64, f64)> {
+        let tokens = self.tokens.load(Ordering::Relaxed);
+        (tokens > 0).then(|| (tokens, self.started.elapsed().as_secs_f64()))
+    }
+
+    fn tokens_per_sec(&self) -> Option<f64> {
+        self.tokens().map(|(tokens, secs)| tokens as f64 / secs)
     }
 
     /// Takes the display off the terminal.
@@ -96,11 +147,15 @@ impl Progress {
         *last = Instant::now();
         let total = self.total.load(Ordering::Relaxed);
         let eta = self.eta(done).map_or_else(|| "unknown".to_owned(), seconds);
-        eprintln!("{done}/{total} model-epochs, about {eta} left");
+        let unit = self.unit.words();
+        let rate = self.tokens_per_sec();
+        let rate = rate.map_or_else(String::new, |rate| format!(", {rate:.0} tokens/s"));
+        eprintln!("{done}/{total} {unit}{rate}, about {eta} left");
     }
 
     fn ndjson(&self, news: &News) {
         let done = self.done.load(Ordering::Relaxed);
+        let unit = self.unit.key();
         let event = match news {
             News::Plan {
                 units,
@@ -108,14 +163,23 @@ impl Progress {
                 reused,
                 steps,
             } => {
-                json!({"event": "plan", "model_epochs": units, "cells": cells, "steps_reused": reused, "steps": steps})
+                json!({"event": "plan", unit: units, "cells": cells, "steps_reused": reused, "steps": steps})
             }
-            News::Worked { .. } => json!({
-                "event": "progress",
-                "model_epochs_done": done,
-                "model_epochs": self.total.load(Ordering::Relaxed),
-                "eta_secs": self.eta(done),
-            }),
+            News::Worked { .. } => {
+                let mut event = json!({
+                    "event": "progress",
+                    format!("{unit}_done"): done,
+                    unit: self.total.load(Ordering::Relaxed),
+                    "eta_secs": self.eta(done),
+                });
+                if let Some((tokens, secs)) = self.tokens() {
+                    event["tokens_done"] = tokens.into();
+                    event["tokens_per_sec"] = (tokens as f64 / secs).into();
+                }
+                event
+            }
+            // Part of the next progress event.
+            News::Tokens { .. } => return,
             News::Stored { kind, index, key } => {
                 json!({"event": "stored", "kind": kind, "model": index, "key": key})
             }
@@ -124,9 +188,14 @@ impl Progress {
     }
 }
 
-fn bar() -> ProgressBar {
-    let style = BarStyle::with_template("{bar:30} {pos}/{len} model-epochs  {per_sec}  {eta} left")
-        .expect("the template is a constant that parses");
+fn bar(unit: Unit) -> ProgressBar {
+    let rate = match unit {
+        Unit::ModelEpochs => "{per_sec}",
+        Unit::Rows | Unit::OptimiserSteps | Unit::Models => "{msg}",
+    };
+    let words = unit.words();
+    let template = format!("{{bar:30}} {{pos}}/{{len}} {words}  {rate}  {{eta}} left");
+    let style = BarStyle::with_template(&template).expect("one of four templates that parse");
     ProgressBar::new(0).with_style(style)
 }
 

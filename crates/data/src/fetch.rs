@@ -433,4 +433,4 @@ impl Delivery<'_, '_> {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

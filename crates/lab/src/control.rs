@@ -2,12 +2,13 @@
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
-/// News from a running experiment. Units of work are model-epochs: one network through one epoch.
+/// News from a running experiment. Units of work are model-epochs (one network through one epoch), with language models
+/// rows or optimiser steps.
 #[derive(Debug, Clone, PartialEq)]
 pub enum News {
     /// How much there is to do, and how much of it the store already holds.
     Plan {
-        /// Model-epochs still to be trained.
+        /// Units of work still to be done.
         units: u64,
         /// Cells of the experiment.
         cells: u64,
@@ -16,10 +17,15 @@ pub enum News {
         /// Steps to be computed.
         steps: u64,
     },
-    /// Some model-epochs were trained.
+    /// Some units of work were done.
     Worked {
         /// How many.
         units: u64,
+    },
+    /// Some tokens went through a language model: what speed is told by.
+    Tokens {
+        /// How many.
+        tokens: u64,
     },
     /// A step was finished and stored.
     Stored {
@@ -49,6 +55,11 @@ impl Control<'_> {
     /// Reports work done.
     pub fn worked(&self, units: u64) {
         (self.news)(News::Worked { units });
+    }
+
+    /// Reports tokens that went through a language model.
+    pub fn passed(&self, tokens: u64) {
+        (self.news)(News::Tokens { tokens });
     }
 
     /// Returns whether to go on.

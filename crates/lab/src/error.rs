@@ -55,10 +55,19 @@ pub enum LabError {
         /// The step.
         key: String,
     },
+    /// Work with a language model failed.
+    #[error(transparent)]
+    Lm(Box<crate::lm::LmError>),
     /// The experiment names data that nobody loaded.
     #[error("data set {digest} was not loaded")]
     DataNotLoaded {
         /// Its digest.
         digest: Digest,
     },
+}
+
+impl From<crate::lm::LmError> for LabError {
+    fn from(error: crate::lm::LmError) -> Self {
+        Self::Lm(Box::new(error))
+    }
 }

@@ -2,7 +2,8 @@
 //!
 //! Engines and store are used, never reimplemented; no terminal and no report here. Reading order: [`settings`] says what
 //! an experiment is, [`training`] does the work of one cell, [`steps`] makes it resumable, [`outcome`] reads the result,
-//! [`sweep`] varies one axis. [`theorem`] checks Theorem 1 in f64 and needs none of the others.
+//! [`sweep`] varies one axis. [`theorem`] checks Theorem 1 in f64 and needs none of the others. [`lm`] is the work with
+//! language models, step by step.
 
 pub mod settings;
 
@@ -22,6 +23,8 @@ pub mod sweep;
 
 pub mod align;
 pub mod theorem;
+
+pub mod lm;
 
 #[cfg(test)]
 mod fixture;

@@ -178,7 +178,10 @@ impl ChatTemplate {
             add_generation_prompt: false,
             ..options.clone()
         };
-        match self.program.run(&system_line::probe(), &options, &self.tokens) {
+        match self
+            .program
+            .run(&system_line::probe(), &options, &self.tokens)
+        {
             Ok(output) => system_line::find(&output.text, self.tokens.bos.as_deref()),
             Err(_) => SystemLine::Undetermined,
         }

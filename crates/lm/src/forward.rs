@@ -47,6 +47,13 @@ impl Span {
     }
 }
 
+/// What a block adds to the residual stream, before the norm some families put in between; empty without such a norm.
+#[derive(Debug, Default, Clone)]
+pub(crate) struct Branch {
+    pub out: Matrix,
+    pub scales: Vec<f32>,
+}
+
 /// Everything a block computes on the way, for one group of tokens. Used again for block after block, or kept for the
 /// backward pass.
 #[derive(Debug, Default, Clone)]
@@ -66,9 +73,7 @@ pub(crate) struct Activations {
     pub attended: Matrix,
     pub log_sums: Matrix,
     pub output_in: Operand,
-    /// Attention's and the feed-forward's result before their norms; empty without such norms.
-    pub attention_out: Matrix,
-    pub post_attention_scales: Vec<f32>,
+    pub attention: Branch,
     /// The residual stream between attention and feed-forward; kept for gradients only.
     pub middle: Matrix,
     pub ffn_scales: Vec<f32>,
@@ -76,8 +81,7 @@ pub(crate) struct Activations {
     pub gate: Matrix,
     pub up: Matrix,
     pub down_in: Operand,
-    pub ffn_out: Matrix,
-    pub post_ffn_scales: Vec<f32>,
+    pub ffn: Branch,
 }
 
 impl Activations {
@@ -205,34 +209,15 @@ impl Pass<'_> {
 
         // 3. x += W_o · attended.
         rows::to_operand(set, &acts.attended, &mut acts.output_in);
-        let output = |u: &mut Matrix, into, y: &mut Matrix| {
-            self.linear(
-                layer,
-                Projection::Output,
-                &block.output,
-                &acts.output_in,
-                u,
-                into,
-                y,
-            );
-        };
-        let u = &mut acts.low_rank[Projection::Output as usize];
-        match &block.post_attention_norm {
-            None => output(u, Into::Add, x),
-            Some(weight) => {
-                acts.attention_out.reshape(x.rows, config.width);
-                output(u, Into::Set, &mut acts.attention_out);
-                rows::norm_to_matrix(
-                    set,
-                    &acts.attention_out,
-                    weight,
-                    epsilon,
-                    &mut acts.post_attention_scales,
-                    normed,
-                );
-                rows::add(set, normed, x);
-            }
-        }
+        self.add_branch(
+            (layer, Projection::Output, &block.output),
+            &acts.output_in,
+            &mut acts.low_rank[Projection::Output as usize],
+            block.post_attention_norm.as_deref(),
+            &mut acts.attention,
+            normed,
+            x,
+        );
         if self.keep {
             acts.middle.clone_from(x);
         }
@@ -256,34 +241,41 @@ impl Pass<'_> {
             self.linear(layer, projection, linear, &acts.ffn_in, u, Into::Set, y);
         }
         rows::gated(set, config.gate, &acts.gate, &acts.up, &mut acts.down_in);
-        let down = |u: &mut Matrix, into, y: &mut Matrix| {
-            self.linear(
-                layer,
-                Projection::Down,
-                &block.down,
-                &acts.down_in,
-                u,
-                into,
-                y,
-            );
+        self.add_branch(
+            (layer, Projection::Down, &block.down),
+            &acts.down_in,
+            &mut acts.low_rank[Projection::Down as usize],
+            block.post_ffn_norm.as_deref(),
+            &mut acts.ffn,
+            normed,
+            x,
+        );
+    }
+
+    /// Adds `W branch_in` to `x`, normed if the block has a norm there.
+    #[expect(
+        clippy::too_many_arguments,
+        reason = "a layer, its place and its operands"
+    )]
+    fn add_branch(
+        &self,
+        (layer, projection, linear): (usize, Projection, &Linear),
+        branch_in: &Operand,
+        u: &mut Matrix,
+        norm: Option<&[f32]>,
+        branch: &mut Branch,
+        normed: &mut Matrix,
+        x: &mut Matrix,
+    ) {
+        let Some(weight) = norm else {
+            return self.linear(layer, projection, linear, branch_in, u, Into::Add, x);
         };
-        let u = &mut acts.low_rank[Projection::Down as usize];
-        match &block.post_ffn_norm {
-            None => down(u, Into::Add, x),
-            Some(weight) => {
-                acts.ffn_out.reshape(x.rows, config.width);
-                down(u, Into::Set, &mut acts.ffn_out);
-                rows::norm_to_matrix(
-                    set,
-                    &acts.ffn_out,
-                    weight,
-                    epsilon,
-                    &mut acts.post_ffn_scales,
-                    normed,
-                );
-                rows::add(set, normed, x);
-            }
-        }
+        let (set, out) = (self.model.set, &mut branch.out);
+        out.reshape(x.rows, x.columns);
+        self.linear(layer, projection, linear, branch_in, u, Into::Set, out);
+        let epsilon = self.model.config.norm_epsilon;
+        rows::norm_to_matrix(set, out, weight, epsilon, &mut branch.scales, normed);
+        rows::add(set, normed, x);
     }
 
     fn queries_keys_values(

@@ -190,10 +190,14 @@ fn additional_templates(folder: &Path) -> Result<Vec<(String, String)>, OpenText
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
         entries => entries.map_err(failed)?,
     };
-    let paths: Result<Vec<PathBuf>, io::Error> =
-        entries.map(|entry| entry.map(|entry| entry.path())).collect();
+    let paths: Result<Vec<PathBuf>, io::Error> = entries
+        .map(|entry| entry.map(|entry| entry.path()))
+        .collect();
     let mut paths = paths.map_err(failed)?;
-    paths.retain(|path| path.extension().is_some_and(|extension| extension == "jinja"));
+    paths.retain(|path| {
+        path.extension()
+            .is_some_and(|extension| extension == "jinja")
+    });
     paths.sort();
     let mut templates = Vec::new();
     for path in paths {

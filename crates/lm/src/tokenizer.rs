@@ -120,7 +120,10 @@ impl Tokenizer {
     /// front of a text, the first space is left out again. Ids beyond the vocabulary add nothing.
     pub fn decode(&self, ids: &[u32]) -> String {
         let shown = ids.iter().filter(|&&id| !self.is_special(id));
-        let bytes: Vec<u8> = shown.flat_map(|&id| self.token_bytes(id)).copied().collect();
+        let bytes: Vec<u8> = shown
+            .flat_map(|&id| self.token_bytes(id))
+            .copied()
+            .collect();
         let text = bytes.strip_prefix(self.leading_space()).unwrap_or(&bytes);
         String::from_utf8_lossy(text).into_owned()
     }

@@ -7,7 +7,7 @@
 //! <root>/store.json                  marks the folder and carries the version of this layout
 //!        objects/ab/<digest>         raw bytes, named by their BLAKE3 digest          store
 //!        steps/ab/<key>.json         which step gave which objects                    steps, staleness
-//!        partial/<key>/              what an unfinished step has so far                 partial
+//!        partial/<key>/              what an unfinished step has so far               partial
 //!        runs/<command>-<12 hex>/    one run: settings, environment, events, result   runs
 //!        damaged/                    what `repair` set aside; nothing is deleted      repair
 //!        tmp/                        files being written; leftovers are removed       disk

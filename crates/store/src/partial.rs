@@ -165,8 +165,19 @@ fn intact_state(mut bytes: Vec<u8>) -> Option<Vec<u8>> {
     (Digest::of(&bytes).as_bytes()[..] == digest).then_some(bytes)
 }
 
-/// Work of steps that nobody goes on with.
+/// Work that nobody goes on with.
 impl Store {
+    /// Forgets what an unfinished step has so far: it was recorded by a process that ended before it could clean up.
+    ///
+    /// # Errors
+    /// As [`Store::begin_step`].
+    pub fn discard_step(&self, key: &StepKey) -> Result<()> {
+        match self.root().join("partial").join(key.0.hex()).exists() {
+            true => self.begin_step(key)?.0.finish(),
+            false => Ok(()),
+        }
+    }
+
     /// Returns the number of unfinished steps and the bytes that they take.
     ///
     /// # Errors

@@ -1,10 +1,19 @@
-//! Without the engine: starts the build that has it.
+//! Without the engines: starts the build that has it.
 
 use anyhow::Result;
 
-use super::{MlpArgs, again};
+use super::{LmArgs, MlpArgs, again};
 
-/// Starts the build with the engine, in the profile that fits.
+/// Starts the build with the engines, in the profile that fits.
 pub fn mlp(args: &MlpArgs) -> Result<()> {
-    again(if args.smoke { &[] } else { &["--release"] })
+    start(args.smoke)
+}
+
+/// As [`mlp`].
+pub fn lm(args: &LmArgs) -> Result<()> {
+    start(args.smoke)
+}
+
+fn start(smoke: bool) -> Result<()> {
+    again(if smoke { &[] } else { &["--release"] })
 }

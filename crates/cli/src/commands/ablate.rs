@@ -19,6 +19,7 @@ use crate::commands::work::{self, Task};
 use crate::context::Context;
 use crate::failure::Usage;
 use crate::present;
+use crate::progress::Unit;
 use crate::resolve::{self, Resolved, Start};
 
 /// Everything the result of a sweep depends on.
@@ -122,6 +123,7 @@ pub fn run(context: &Context, args: &AblateArgs) -> Result<u8> {
         command: "ablate",
         settings: &settings,
         inputs: experiment::inputs(&experiments),
+        unit: Unit::ModelEpochs,
     };
     let finished = work::recorded(
         context,

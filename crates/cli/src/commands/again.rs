@@ -105,7 +105,7 @@ fn rows(inputs: &DistillInputs) -> Option<u32> {
 }
 
 /// Writes a word so that a shell takes it as one.
-fn word(text: &str) -> String {
+pub(super) fn word(text: &str) -> String {
     let plain = |c: char| c.is_ascii_alphanumeric() || "-_./,+:@%=".contains(c);
     if !text.is_empty() && text.chars().all(plain) {
         text.to_owned()

@@ -16,6 +16,7 @@ use crate::commands::work::{self, Task};
 use crate::context::Context;
 use crate::failure::Usage;
 use crate::present;
+use crate::progress::Unit;
 use crate::resolve::{self, Start};
 
 /// Everything the result of an alignment run depends on.
@@ -88,6 +89,7 @@ pub fn run(context: &Context, args: &AlignArgs) -> Result<u8> {
         command: "align",
         settings: &record,
         inputs,
+        unit: Unit::ModelEpochs,
     };
     let finished = work::recorded(
         context,

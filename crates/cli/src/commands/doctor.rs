@@ -6,7 +6,7 @@ use anyhow::Result;
 use serde::Serialize;
 use serde_json::json;
 use undertone_core::{Seed, exit};
-use undertone_data::Dataset;
+use undertone_data::{Dataset, Model as LanguageModel};
 use undertone_lab::LabError;
 use undertone_mlp::{
     Activation, Architecture, Biases, Inputs, InstructionSet, Loss, LossKind, Model, NoiseLaw,
@@ -48,6 +48,10 @@ pub fn run(context: &Context, args: &DoctorArgs) -> Result<u8> {
             ))
         })
         .collect::<Result<_, undertone_data::OpenDataError>>()?;
+    let models = LanguageModel::ALL.map(|model| {
+        let path = model.path(&context.data_dir);
+        (model, path.is_file().then_some(path))
+    });
     let speeds = [Precision::F32, Precision::Bf16]
         .into_iter()
         .filter_map(|p| speed(p, context.threads).transpose());
@@ -58,6 +62,7 @@ pub fn run(context: &Context, args: &DoctorArgs) -> Result<u8> {
         "memory_bytes": memory.map(|(total, available)| json!({"total": total, "available": available})),
         "disk_free_bytes": disk,
         "data": data.iter().map(|(name, folder)| json!({"name": name, "folder": folder})).collect::<Vec<_>>(),
+        "models": models.iter().map(|(model, path)| json!({"name": model.name(), "path": path})).collect::<Vec<_>>(),
         "speed": speeds,
         "store": health.json,
     });
@@ -85,6 +90,10 @@ pub fn run(context: &Context, args: &DoctorArgs) -> Result<u8> {
         lines.extend(data.iter().map(|(name, folder)| match folder {
             Some(folder) => format!("data      {name}: {folder}"),
             None => format!("data      {name}: not here; `undertone fetch {name}` gets it"),
+        }));
+        lines.extend(models.iter().map(|(model, path)| match path {
+            Some(path) => format!("model     {model}: {}", path.display()),
+            None => format!("model     {model}: not here; `undertone fetch {model}` gets it"),
         }));
         lines.extend(speeds.iter().map(speed_line));
         lines.push(format!("store     {}", health.text));

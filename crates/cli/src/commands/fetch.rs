@@ -1,18 +1,22 @@
-//! `fetch`: gets a data set and checks every byte of it.
+//! `fetch`: gets a data set or a model and checks every byte of it.
 
 use anyhow::Result;
 use serde_json::json;
 use undertone_core::exit;
-use undertone_data::Dataset;
 use undertone_data::fetch::{FetchEvent, FetchOptions, fetch};
+use undertone_data::hub::{self, HubEvent, HubOptions, HubRepo};
+use undertone_data::{Item, Model};
 
 use crate::args::FetchArgs;
 use crate::context::Context;
 use crate::failure::Usage;
 
-/// Fetches the data set.
+/// Fetches what the name names.
 pub fn run(context: &Context, args: &FetchArgs) -> Result<u8> {
-    let dataset: Dataset = args
+    if args.name.starts_with(HubRepo::PREFIX) {
+        return from_hub(context, &args.name);
+    }
+    let item: Item = args
         .name
         .parse()
         .map_err(|error| Usage(format!("{error}")))?;
@@ -21,7 +25,7 @@ pub fn run(context: &Context, args: &FetchArgs) -> Result<u8> {
         ..FetchOptions::default()
     };
     let mut last_percent = 0;
-    let fetched = fetch(dataset, &context.data_dir, &options, &mut |event| {
+    let fetched = fetch(item, &context.data_dir, &options, &mut |event| {
         if let Some(line) = line(&event, &mut last_percent) {
             context.say(line);
         }
@@ -31,20 +35,48 @@ pub fn run(context: &Context, args: &FetchArgs) -> Result<u8> {
         .iter()
         .map(|file| json!({"path": file.path, "bytes": file.bytes, "sha256": file.sha256}))
         .collect();
+    let kind = match item {
+        Item::Dataset(_) => "dataset",
+        Item::Model(_) => "model",
+    };
     let value = json!({
-        "dataset": dataset.name(),
+        kind: item.name(),
         "folder": fetched.folder,
         "delivered_by": fetched.delivered_by,
         "files": files,
     });
     context.print(&value, || {
         Ok(format!(
-            "{} is in {}, every sha256 is as pinned",
-            dataset.name(),
+            "{item} is in {}, every sha256 is as pinned",
             fetched.folder.display()
         ))
     })?;
-    context.say(format!("next: undertone mnist --data {}", dataset.name()));
+    let next = match item {
+        Item::Dataset(dataset) => format!("undertone mnist --data {dataset}"),
+        Item::Model(Model::SmolLm2Instruct) => format!("undertone lm info {item}"),
+    };
+    context.say(format!("next: {next}"));
+    Ok(exit::DONE)
+}
+
+/// Downloads a repository of the hub into its cache.
+fn from_hub(context: &Context, name: &str) -> Result<u8> {
+    let repo: HubRepo = name.parse().map_err(|error| Usage(format!("{error}")))?;
+    let options = HubOptions {
+        offline: context.offline,
+        ..HubOptions::default()
+    };
+    let folder = hub::fetch(&repo, &options, &mut |event| {
+        context.say(match event {
+            HubEvent::Present { file } => format!("there already: {file}"),
+            HubEvent::Download { file } => format!("downloading {file}"),
+            HubEvent::Landed { file } => format!("checked: {file}"),
+        });
+    })?;
+    context.print(&json!({ "model": name, "folder": folder }), || {
+        Ok(format!("{repo} is in {}", folder.display()))
+    })?;
+    context.say(format!("next: undertone lm info {repo}"));
     Ok(exit::DONE)
 }
 

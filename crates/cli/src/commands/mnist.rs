@@ -11,6 +11,7 @@ use crate::commands::experiment;
 use crate::commands::work::{self, Task};
 use crate::context::Context;
 use crate::present;
+use crate::progress::Unit;
 use crate::resolve::{self, Resolved, Start};
 
 /// Everything the result of `demo` or `mnist` depends on.
@@ -72,6 +73,7 @@ fn run(
             rule,
         },
         inputs: experiment::inputs(&experiments),
+        unit: Unit::ModelEpochs,
     };
     let finished = work::recorded(
         context,

@@ -7,6 +7,7 @@ mod compare;
 mod doctor;
 mod experiment;
 mod fetch;
+mod lm;
 mod mnist;
 mod report;
 mod runs;
@@ -16,6 +17,7 @@ mod work;
 
 pub use ablate::{PointResult, SweepResult};
 pub use again::{repeat, repeat_align, repeat_sweep};
+pub use lm::{repeat_merge, repeat_sample, repeat_score, repeat_train};
 pub use theorem::holds as theorem_holds;
 pub use work::Recipe as WorkRecipe;
 
@@ -33,6 +35,7 @@ pub fn run(cli: Cli) -> Result<u8> {
         Command::Ablate(args) => ablate::run(&context, &args),
         Command::Theorem(args) => theorem::run(&context, &args),
         Command::Align(args) => align::run(&context, &args),
+        Command::Lm { command } => lm::run(&context, &command),
         Command::Runs => runs::list(&context),
         Command::Show(args) => runs::show(&context, &args),
         Command::Report(args) => report::run(&context, &args),

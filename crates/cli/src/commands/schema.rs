@@ -4,7 +4,7 @@ use anyhow::Result;
 use schemars::{Schema, schema_for};
 use serde_json::json;
 use undertone_core::exit;
-use undertone_lab::ExperimentResult;
+use undertone_lab::{ExperimentResult, lm};
 use undertone_lab::theorem::{TheoremResult, TheoremSettings};
 
 use crate::args::SchemaArgs;
@@ -30,6 +30,16 @@ fn schemas() -> Vec<(&'static str, Schema)> {
             schema_for!(undertone_lab::align::AlignResult),
         ),
         ("curve", schema_for!(undertone_lab::training::Curve)),
+        ("lm-row", schema_for!(lm::Row)),
+        ("lm-sample-settings", schema_for!(lm::sample::SampleRun)),
+        ("lm-sample-result", schema_for!(lm::sample::SampleResult)),
+        ("lm-score-settings", schema_for!(lm::score::ScoreRun)),
+        ("lm-score-result", schema_for!(lm::score::ScoreResult)),
+        ("lm-train-settings", schema_for!(lm::train::TrainRun)),
+        ("lm-train-result", schema_for!(lm::train::TrainResult)),
+        ("lm-training-log", schema_for!(lm::train::TrainingLog)),
+        ("lm-merge-settings", schema_for!(lm::merge::MergeRun)),
+        ("lm-merge-result", schema_for!(lm::merge::MergeResult)),
     ]);
     schemas
 }

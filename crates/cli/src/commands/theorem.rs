@@ -13,6 +13,7 @@ use crate::commands::work::{self, Task};
 use crate::context::Context;
 use crate::failure::Usage;
 use crate::present;
+use crate::progress::Unit;
 
 /// Returns whether every case holds and the contrast shows what it should.
 pub fn holds(result: &TheoremResult) -> bool {
@@ -36,6 +37,7 @@ pub fn run(context: &Context, args: &TheoremArgs) -> Result<u8> {
         command: "theorem",
         settings: &settings,
         inputs: BTreeMap::new(),
+        unit: Unit::ModelEpochs,
     };
     let finished = work::recorded(
         context,

@@ -19,7 +19,7 @@ use undertone_store::{Begun, RunHandle, RunStart, RunView, Store};
 use crate::args::Expect;
 use crate::context::Context;
 use crate::environment;
-use crate::progress::Progress;
+use crate::progress::{Progress, Unit, seconds};
 
 /// The name of the report in a run's folder.
 pub const REPORT: &str = "report.html";
@@ -32,6 +32,8 @@ pub struct Task<'a, S> {
     pub settings: &'a S,
     /// The digests of the data it reads.
     pub inputs: BTreeMap<String, Digest>,
+    /// What progress is counted in.
+    pub unit: Unit,
 }
 
 /// A finished command: its record and its result.
@@ -85,7 +87,7 @@ pub fn recorded<S: Serialize, R: Serialize + DeserializeOwned>(
                 "starts"
             };
             context.say(format!("run {} {verb}", handle.id()));
-            let result = watched(context, &handle, work)?;
+            let result = watched(context, &handle, task.unit, work)?;
             let recipe = Recipe {
                 command: task.command,
                 inputs: &task.inputs,
@@ -104,9 +106,10 @@ pub fn recorded<S: Serialize, R: Serialize + DeserializeOwned>(
 fn watched<R>(
     context: &Context,
     handle: &RunHandle,
+    unit: Unit,
     work: impl FnOnce(&Control<'_>) -> Result<R, LabError>,
 ) -> Result<R> {
-    let progress = Progress::new(context.progress, context.quiet);
+    let progress = Progress::new(context.progress, context.quiet, unit);
     let event_error = Mutex::new(None);
     let news = |news: News| {
         progress.take(&news);
@@ -117,14 +120,14 @@ fn watched<R>(
                 reused,
                 steps,
             } => {
-                context.say(plan_line(*units, *reused, *steps));
-                let plan = json!({"model_epochs": units, "cells": cells, "reused": reused, "steps": steps});
+                context.say(plan_line(unit, *units, *cells, *reused, *steps));
+                let plan = json!({unit.key(): units, "cells": cells, "reused": reused, "steps": steps});
                 handle.event("plan", &plan)
             }
             News::Stored { kind, index, key } => {
                 handle.event("step", &json!({"kind": kind, "model": index, "key": key}))
             }
-            News::Worked { .. } => Ok(()),
+            News::Worked { .. } | News::Tokens { .. } => Ok(()),
         };
         if let (Err(error), Ok(mut first)) = (written, event_error.lock()) {
             first.get_or_insert(error);
@@ -137,6 +140,10 @@ fn watched<R>(
     });
     context.stop_listening();
     progress.end();
+    if let Some((tokens, secs)) = progress.tokens() {
+        let (time, rate) = (seconds(secs), tokens as f64 / secs);
+        context.say(format!("{tokens} tokens in {time}: {rate:.0} tokens/s"));
+    }
     if let Ok(Some(error)) = event_error.into_inner() {
         return Err(error.into());
     }
@@ -146,11 +153,33 @@ fn watched<R>(
     Ok(result?)
 }
 
-fn plan_line(units: u64, reused: u64, steps: u64) -> String {
-    if steps == 0 {
-        format!("all {reused} steps are in the store")
-    } else {
-        format!("{steps} steps to compute ({units} model-epochs), {reused} taken from the store")
+/// Does work that is part of a recorded run, or repeats it, without telling of it.
+pub fn silently<R>(
+    context: &Context,
+    work: impl FnOnce(&Control<'_>) -> Result<R, LabError>,
+) -> Result<R> {
+    context.listen();
+    let result = work(&Control {
+        stop: &context.stop,
+        news: &|_| {},
+    });
+    context.stop_listening();
+    Ok(result?)
+}
+
+fn plan_line(unit: Unit, units: u64, cells: u64, reused: u64, steps: u64) -> String {
+    let words = unit.words();
+    match unit {
+        Unit::ModelEpochs if steps == 0 => format!("all {reused} steps are in the store"),
+        Unit::ModelEpochs => {
+            format!("{steps} steps to compute ({units} {words}), {reused} taken from the store")
+        }
+        _ if steps == 0 => format!("all {cells} {words} are in the store"),
+        _ if units < cells => {
+            let kept = cells - units;
+            format!("{units} {words} to do, {kept} of {cells} are there from before")
+        }
+        _ => format!("{units} {words} to do"),
     }
 }
 

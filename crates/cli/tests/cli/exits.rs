@@ -120,7 +120,8 @@ fn unknown_words_are_usage_errors() {
         "the same value twice",
     );
     check_usage("schema nonsense", "there are environment, event");
-    check_usage("fetch nonsense", "expected `mnist` or `fashion`");
+    check_usage("fetch nonsense", "expected `mnist`, `fashion`");
+    check_usage("fetch hf:nonsense", "expected `hf:OWNER/NAME`");
     check_usage("demo --students nonsense", "there are aux-only");
 }
 

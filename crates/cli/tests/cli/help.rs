@@ -2,9 +2,9 @@
 
 use crate::support::{Place, TestResult};
 
-const COMMANDS: [&str; 12] = [
-    "demo", "mnist", "ablate", "theorem", "align", "runs", "show", "report", "compare", "fetch",
-    "doctor", "schema",
+const COMMANDS: [&str; 13] = [
+    "demo", "mnist", "ablate", "theorem", "align", "lm", "runs", "show", "report", "compare",
+    "fetch", "doctor", "schema",
 ];
 const GLOBAL: [&str; 7] = [
     "--json",
@@ -59,6 +59,7 @@ fn every_command_takes_the_flags_of_all() -> TestResult {
         (0, "report demo".to_owned()),
         (0, "compare demo mnist".to_owned()),
         (2, "fetch mnist".to_owned()),
+        (2, "lm info smollm2-135m-instruct".to_owned()),
         (0, "doctor".to_owned()),
         (0, "schema manifest".to_owned()),
     ] {
@@ -79,7 +80,7 @@ fn every_command_takes_the_flags_of_all() -> TestResult {
 fn offline_refuses_to_fetch_at_once() -> TestResult {
     let place = Place::new()?;
     let started = std::time::Instant::now();
-    for name in ["mnist", "fashion"] {
+    for name in ["mnist", "fashion", "smollm2-135m-instruct"] {
         let ran = place.run(&format!("fetch {name} --offline --data-dir data"))?;
         // Debian's package may have put Fashion-MNIST on this machine; fetching still means the folder asked for.
         assert_eq!(ran.code, Some(2), "{ran:?}");

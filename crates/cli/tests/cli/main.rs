@@ -10,6 +10,7 @@ mod disk;
 mod exits;
 mod help;
 mod interrupt;
+mod lm;
 mod output;
 mod recipe;
 mod repeat;

@@ -1,6 +1,6 @@
 //! Fetching against a real server on this machine that behaves as badly as it is told to, and clients that do the same.
 
-mod server;
+pub(crate) mod server;
 
 use std::error::Error;
 use std::io::Write;

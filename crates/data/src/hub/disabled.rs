@@ -30,3 +30,18 @@ pub fn fetch(
 ) -> Result<PathBuf, HubError> {
     Err(disabled(repo))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_error_says_how_to_enable_it() {
+        let repo: HubRepo = "hf:a/b".parse().expect("the name is right");
+        let options = HubOptions::default();
+        for outcome in [find(&repo, &options), fetch(&repo, &options, &mut |_| ())] {
+            let kind = outcome.map_err(|error| error.kind.to_string());
+            assert!(kind.is_err_and(|text| text.contains("`--features hub`")));
+        }
+    }
+}

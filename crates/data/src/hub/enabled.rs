@@ -141,7 +141,6 @@ fn fetch_online(
 fn api(cache: &Cache, options: &HubOptions) -> Result<Api, HubErrorKind> {
     let mut builder = ApiBuilder::from_env()
         .with_cache_dir(cache.path().clone())
-        .with_token(cache.token())
         .with_progress(false)
         .with_retries(3)
         .with_user_agent("undertone", env!("CARGO_PKG_VERSION"));
@@ -174,3 +173,6 @@ fn check_announced(file: &str, path: &Path) -> Result<(), HubErrorKind> {
         found,
     })
 }
+
+#[cfg(test)]
+mod tests;

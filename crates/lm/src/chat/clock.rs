@@ -23,7 +23,8 @@ pub struct ParseClockError {
 impl FrozenClock {
     /// Writes the time by a format as Python's `strftime` takes, such as `%d %b %Y`; names are English.
     pub(super) fn format(self, format: &str) -> Result<String, minijinja::Error> {
-        let refused = |detail| minijinja::Error::new(minijinja::ErrorKind::InvalidOperation, detail);
+        let refused =
+            |detail| minijinja::Error::new(minijinja::ErrorKind::InvalidOperation, detail);
         if format.len() > MAX_FORMAT_BYTES {
             return Err(refused("the format of a date is too long"));
         }
@@ -58,9 +59,15 @@ mod tests {
         let clock: FrozenClock = "2026-03-07".parse().expect("a date");
         let written = |format| clock.format(format).expect("a known format");
         assert_eq!(written("%d %b %Y"), "07 Mar 2026");
-        assert_eq!(written("%A, %B %-d, %Y %H:%M"), "Saturday, March 7, 2026 00:00");
+        assert_eq!(
+            written("%A, %B %-d, %Y %H:%M"),
+            "Saturday, March 7, 2026 00:00"
+        );
         let noon: FrozenClock = "2026-03-07T12:30:00".parse().expect("a time");
-        assert_eq!(noon.format("%Y-%m-%d %H:%M:%S").ok().as_deref(), Some("2026-03-07 12:30:00"));
+        assert_eq!(
+            noon.format("%Y-%m-%d %H:%M:%S").ok().as_deref(),
+            Some("2026-03-07 12:30:00")
+        );
         assert_eq!(noon.to_string(), "2026-03-07T12:30:00");
     }
 

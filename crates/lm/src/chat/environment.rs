@@ -109,7 +109,9 @@ fn error_of(error: Error, seen: &Seen, fuel: u64) -> ChatTemplateError {
     match error.kind() {
         ErrorKind::OutOfFuel => ChatTemplateError::OverBudget { fuel },
         ErrorKind::UnknownFunction
-            if error.detail().is_some_and(|detail| detail.contains("strftime_now")) =>
+            if error
+                .detail()
+                .is_some_and(|detail| detail.contains("strftime_now")) =>
         {
             ChatTemplateError::NeedsClock
         }
@@ -152,7 +154,10 @@ fn print(out: &mut Output, state: &mut State, value: &Value) -> Result<(), Error
 fn charge(state: &State, value: &Value, depth: usize) -> Result<(), Error> {
     state.consume_fuel(1)?;
     if depth > 64 {
-        return Err(Error::new(ErrorKind::InvalidOperation, "a value nested too deep"));
+        return Err(Error::new(
+            ErrorKind::InvalidOperation,
+            "a value nested too deep",
+        ));
     }
     if matches!(value.kind(), ValueKind::Seq | ValueKind::Map) {
         for item in value.try_iter()? {
@@ -173,7 +178,7 @@ fn context(
 ) -> Value {
     let message = |message: &Message| {
         let pairs = [("role", &message.role), ("content", &message.content)];
-        Value::from_iter(pairs.map(|(key, text)| (key, Value::from(text.as_str()))))
+        Value::from_pairs(pairs.map(|(key, text)| (key, Value::from(text.as_str()))))
     };
     let mut variables: Vec<(String, Value)> = Vec::new();
     let mut define = |name: &str, value: Value| variables.push((name.to_owned(), value));
@@ -183,7 +188,10 @@ fn context(
         define(name, value_of(value));
     }
     define("messages", messages.iter().map(message).collect());
-    define("add_generation_prompt", Value::from(options.add_generation_prompt));
+    define(
+        "add_generation_prompt",
+        Value::from(options.add_generation_prompt),
+    );
     let tokens = [
         ("bos_token", &tokens.bos),
         ("eos_token", &tokens.eos),
@@ -215,7 +223,7 @@ fn context(
             }),
         );
     }
-    variables.into_iter().collect()
+    Value::from_pairs(variables)
 }
 
 fn value_of(json: &serde_json::Value) -> Value {
@@ -229,10 +237,11 @@ fn value_of(json: &serde_json::Value) -> Value {
             (None, None) => Value::from(number.as_f64().expect("a number without a larger form")),
         },
         serde_json::Value::Array(items) => items.iter().map(value_of).collect(),
-        serde_json::Value::Object(items) => items
-            .iter()
-            .map(|(key, value)| (key.as_str(), value_of(value)))
-            .collect(),
+        serde_json::Value::Object(items) => Value::from_pairs(
+            items
+                .iter()
+                .map(|(key, value)| (key.as_str(), value_of(value))),
+        ),
     }
 }
 
@@ -272,6 +281,9 @@ mod tests {
         let expected = "a{%- if true -%} b {% endif %}{% if generation %}c{% endif %}{% ";
         assert_eq!(without_generation_marks(source), expected);
         assert_eq!(without_generation_marks("generation {%"), "generation {%");
-        assert_eq!(without_generation_marks("{%generation%}{%%}"), "{%if true%}{%%}");
+        assert_eq!(
+            without_generation_marks("{%generation%}{%%}"),
+            "{%if true%}{%%}"
+        );
     }
 }

@@ -75,6 +75,9 @@ mod tests {
         let expected = "the model has no chat template `rag`; it has `default`, `tool_use`";
         assert_eq!(error.to_string(), expected);
         let error = select_template(&[], None).expect_err("no template");
-        assert_eq!(error.to_string(), "the model has no chat template `default`; it has none");
+        assert_eq!(
+            error.to_string(),
+            "the model has no chat template `default`; it has none"
+        );
     }
 }

@@ -72,7 +72,10 @@ pub(super) fn find(text: &str, bos: Option<&str>) -> SystemLine {
 /// Takes off the end of `text` what `other` ends in too.
 fn without_common_end<'t>(text: &'t str, other: &str) -> &'t str {
     let same = text.chars().rev().zip(other.chars().rev());
-    let common: usize = same.take_while(|(a, b)| a == b).map(|(a, _)| a.len_utf8()).sum();
+    let common: usize = same
+        .take_while(|(a, b)| a == b)
+        .map(|(a, _)| a.len_utf8())
+        .sum();
     &text[..text.len() - common]
 }
 

@@ -179,7 +179,9 @@ impl Automaton {
             }
         }
         let mut completes = self.is_match.clone();
-        let mut waiting: Vec<u32> = (0..self.len() as u32).filter(|&s| self.is_match(s)).collect();
+        let mut waiting: Vec<u32> = (0..self.len() as u32)
+            .filter(|&s| self.is_match(s))
+            .collect();
         while let Some(state) = waiting.pop() {
             for &state in &before[state as usize] {
                 if !std::mem::replace(&mut completes[state as usize], true) {

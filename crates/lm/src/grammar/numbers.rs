@@ -11,7 +11,10 @@ use std::ops::RangeInclusive;
 /// If `count` is empty or begins with 0, or `max_digits` is 0.
 pub fn numbers_pattern(count: RangeInclusive<u32>, max_digits: u32, separator: &str) -> String {
     let (least, most) = (*count.start(), *count.end());
-    assert!(least >= 1 && least <= most, "a range of at least one number");
+    assert!(
+        least >= 1 && least <= most,
+        "a range of at least one number"
+    );
     assert!(max_digits >= 1, "a number has a digit");
     let number = match max_digits {
         1 => "[0-9]".to_owned(),
@@ -23,7 +26,10 @@ pub fn numbers_pattern(count: RangeInclusive<u32>, max_digits: u32, separator: &
     } else {
         format!("{{{},{}}}", least - 1, most - 1)
     };
-    format!("(?:{number})(?:{}(?:{number})){repeats}", escaped(separator))
+    format!(
+        "(?:{number})(?:{}(?:{number})){repeats}",
+        escaped(separator)
+    )
 }
 
 /// Returns a pattern for `text` itself.

@@ -52,8 +52,15 @@ fn can_match(judge: &Judge, tokens: &[Vec<u8>], text: &mut Vec<u8>, depth: usize
         })
 }
 
-fn grammar(pattern: &str, tokens: &[Vec<u8>], ends: &[u32]) -> Result<TokenGrammar, CompileGrammarError> {
-    let tokens: Vec<(u32, &[u8])> = (0..).zip(tokens).map(|(id, t)| (id, t.as_slice())).collect();
+fn grammar(
+    pattern: &str,
+    tokens: &[Vec<u8>],
+    ends: &[u32],
+) -> Result<TokenGrammar, CompileGrammarError> {
+    let tokens: Vec<(u32, &[u8])> = (0..)
+        .zip(tokens)
+        .map(|(id, t)| (id, t.as_slice()))
+        .collect();
     TokenGrammar::from_tokens(pattern, &tokens, ends)
 }
 
@@ -175,10 +182,19 @@ fn patterns_of_no_use_are_refused() {
     assert!(matches!(of("("), Err(CompileGrammarError::Pattern(_))));
     let huge = of("[ab]*a[ab]{40}");
     assert!(matches!(huge, Err(CompileGrammarError::Pattern(_))));
-    assert!(matches!(of("(?:(?:a{1000}){1000}){1000}"), Err(CompileGrammarError::Pattern(_))));
-    assert!(matches!(of("[^\\x00-\\x{10ffff}]"), Err(CompileGrammarError::MatchesNothing)));
+    assert!(matches!(
+        of("(?:(?:a{1000}){1000}){1000}"),
+        Err(CompileGrammarError::Pattern(_))
+    ));
+    assert!(matches!(
+        of("[^\\x00-\\x{10ffff}]"),
+        Err(CompileGrammarError::MatchesNothing)
+    ));
     let long = "a".repeat(MAX_PATTERN_BYTES + 1);
-    assert!(matches!(of(&long), Err(CompileGrammarError::TooLong { .. })));
+    assert!(matches!(
+        of(&long),
+        Err(CompileGrammarError::TooLong { .. })
+    ));
     assert!(of(&"(".repeat(MAX_PATTERN_BYTES)).is_err());
 }
 

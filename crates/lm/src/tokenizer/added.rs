@@ -118,7 +118,10 @@ mod tests {
             let pushed = vocabulary.push(text.as_bytes(), kind);
             pushed.expect("within all limits");
         }
-        AddedTokens::new(&vocabulary, tokens.map(|(text, _)| text).into_iter().zip(0..))
+        AddedTokens::new(
+            &vocabulary,
+            tokens.map(|(text, _)| text).into_iter().zip(0..),
+        )
     }
 
     #[test]

@@ -6,13 +6,13 @@
 
 use std::collections::HashMap;
 
+use tokenizers::SplitDelimiterBehavior;
 use tokenizers::normalizers::NFC;
 use tokenizers::pre_tokenizers::PreTokenizerWrapper;
 use tokenizers::pre_tokenizers::byte_level::ByteLevel;
 use tokenizers::pre_tokenizers::digits::Digits;
 use tokenizers::pre_tokenizers::sequence::Sequence;
 use tokenizers::pre_tokenizers::split::{Split, SplitPattern};
-use tokenizers::SplitDelimiterBehavior;
 
 use crate::gguf::{Metadata, MetadataError};
 
@@ -258,10 +258,7 @@ pub(super) fn characters(
 }
 
 /// Returns all tokens that may come from ordinary text.
-pub(super) fn texts(
-    by_text: &HashMap<&str, u32>,
-    vocabulary: &Vocabulary,
-) -> HashMap<String, u32> {
+pub(super) fn texts(by_text: &HashMap<&str, u32>, vocabulary: &Vocabulary) -> HashMap<String, u32> {
     let reachable = by_text
         .iter()
         .filter(|&(_, &id)| may_come_from_text(id, vocabulary));
@@ -405,7 +402,13 @@ fn sentence_piece(file: &GgufVocabulary<'_>, types: &[Type]) -> Result<Tokenizer
     };
     let roles = roles(file, true);
     let added = added(file, &vocabulary);
-    Tokenizer::assemble(vocabulary, added, PreTokenizer::Spaces(prefix), model, roles)
+    Tokenizer::assemble(
+        vocabulary,
+        added,
+        PreTokenizer::Spaces(prefix),
+        model,
+        roles,
+    )
 }
 
 /// Returns the byte of a token written `<0x0A>`.

@@ -236,8 +236,8 @@ fn byte_level_pieces(file: &File) -> Result<PreTokenizer, Kind> {
         let found: Vec<&str> = splitters.iter().map(|step| type_of(step)).collect();
         return Err(unsupported("pre-tokenizer", found.join(", "), supported));
     }
-    let normalizer: Option<NormalizerWrapper> =
-        serde_json::from_value(file.normalizer.clone()).map_err(|source| Kind::Part {
+    let normalizer: Option<NormalizerWrapper> = serde_json::from_value(file.normalizer.clone())
+        .map_err(|source| Kind::Part {
             part: "normalizer",
             source,
         })?;
@@ -263,7 +263,11 @@ fn space_pieces(file: &File) -> Result<PreTokenizer, Kind> {
         }
     }
     if !file.model.byte_fallback {
-        return Err(unsupported("BPE without bytes", "byte_fallback: false", "true"));
+        return Err(unsupported(
+            "BPE without bytes",
+            "byte_fallback: false",
+            "true",
+        ));
     }
     let mut replaced = false;
     let mut prefix = SpacePrefix::Never;
@@ -309,7 +313,11 @@ fn space_pieces(file: &File) -> Result<PreTokenizer, Kind> {
         Ok(PreTokenizer::Spaces(prefix))
     } else {
         let supported = "one that writes spaces as `▁`";
-        Err(unsupported("normalizer", type_of(&file.normalizer), supported))
+        Err(unsupported(
+            "normalizer",
+            type_of(&file.normalizer),
+            supported,
+        ))
     }
 }
 
@@ -340,10 +348,12 @@ fn is_changed(content: &str, pieces: &PreTokenizer) -> bool {
     match pieces {
         PreTokenizer::Spaces(SpacePrefix::Always) => true,
         PreTokenizer::Spaces(_) => content.contains(' '),
-        PreTokenizer::ByteLevel { normalizer, .. } => normalizer.as_ref().is_some_and(|normalizer| {
-            let mut text = NormalizedString::from(content);
-            normalizer.normalize(&mut text).is_err() || text.get() != content
-        }),
+        PreTokenizer::ByteLevel { normalizer, .. } => {
+            normalizer.as_ref().is_some_and(|normalizer| {
+                let mut text = NormalizedString::from(content);
+                normalizer.normalize(&mut text).is_err() || text.get() != content
+            })
+        }
     }
 }
 

@@ -98,13 +98,18 @@ impl Model {
         scratch.heap.clear();
         let symbols = &mut scratch.symbols;
         symbols.clear();
-        symbols.extend(piece.char_indices().zip(0..).map(|((start, c), index)| Symbol {
-            id: self.characters.get(&c).copied().unwrap_or(NO_TOKEN),
-            start: start as u32,
-            end: (start + c.len_utf8()) as u32,
-            previous: if index == 0 { NO_NEIGHBOUR } else { index - 1 },
-            next: index + 1,
-        }));
+        symbols.extend(
+            piece
+                .char_indices()
+                .zip(0..)
+                .map(|((start, c), index)| Symbol {
+                    id: self.characters.get(&c).copied().unwrap_or(NO_TOKEN),
+                    start: start as u32,
+                    end: (start + c.len_utf8()) as u32,
+                    previous: if index == 0 { NO_NEIGHBOUR } else { index - 1 },
+                    next: index + 1,
+                }),
+        );
         if let Some(last) = symbols.last_mut() {
             last.next = NO_NEIGHBOUR;
         }

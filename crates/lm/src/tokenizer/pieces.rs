@@ -81,5 +81,8 @@ fn with_space_symbols(text: &str, prefix: SpacePrefix, first: bool) -> String {
     let text = text
         .chars()
         .map(|c| if c == ' ' { SPACE_SYMBOL } else { c });
-    add.then_some(SPACE_SYMBOL).into_iter().chain(text).collect()
+    add.then_some(SPACE_SYMBOL)
+        .into_iter()
+        .chain(text)
+        .collect()
 }

@@ -37,7 +37,11 @@ impl ByteTrie {
         let mut previous: &[u8] = &[];
         for (string, id) in strings {
             assert!(string.len() <= usize::from(u16::MAX), "a bounded string");
-            let shared = string.iter().zip(previous).take_while(|(a, b)| a == b).count();
+            let shared = string
+                .iter()
+                .zip(previous)
+                .take_while(|(a, b)| a == b)
+                .count();
             trie.close(&mut open, shared);
             for (depth, &byte) in string.iter().enumerate().skip(shared) {
                 open.push(trie.nodes.len() as u32);

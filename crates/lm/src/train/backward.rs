@@ -3,9 +3,11 @@
 //! Every step quotes the forward line it differentiates (`forward.rs`). `d` is the gradient of the loss with respect to the
 //! residual stream after the line, and becomes that before it.
 
+use undertone_simd::InstructionSet;
+
 use crate::cache::LayerKv;
 use crate::config::Part;
-use crate::forward::{Activations, Pass, Span};
+use crate::forward::{Activations, Branch, Pass, Span};
 use crate::kernel::attention::{AttentionGradients, AttentionScratch, Queries, attention_backward};
 use crate::kernel::gradient::add_gradient;
 use crate::kernel::product::{Into, LowRank};
@@ -77,22 +79,14 @@ impl BlockBackward<'_> {
         let block = &model.blocks[self.layer];
 
         // x += norm(W_down · act), or without norm.
-        let branch = match &block.post_ffn_norm {
-            None => &work.d,
-            Some(weight) => {
-                work.branch.reset(work.d.rows, work.d.columns);
-                rows::norm_backward(
-                    model.set,
-                    &acts.ffn_out,
-                    weight,
-                    &acts.post_ffn_scales,
-                    &work.d,
-                    &mut work.branch,
-                    g.vector(Part::PostFfnNorm),
-                );
-                &work.branch
-            }
-        };
+        let branch = branch_gradient(
+            model.set,
+            block.post_ffn_norm.as_deref(),
+            &acts.ffn,
+            &work.d,
+            &mut work.branch,
+            g.vector(Part::PostFfnNorm),
+        );
         acts.down_in.write_to(&mut work.linear.x);
         let down = (Projection::Down, &block.down);
         self.linear(
@@ -137,22 +131,14 @@ impl BlockBackward<'_> {
         let block = &model.blocks[self.layer];
 
         // x += norm(W_o · attended), or without norm.
-        let branch = match &block.post_attention_norm {
-            None => &work.d,
-            Some(weight) => {
-                work.branch.reset(work.d.rows, work.d.columns);
-                rows::norm_backward(
-                    model.set,
-                    &acts.attention_out,
-                    weight,
-                    &acts.post_attention_scales,
-                    &work.d,
-                    &mut work.branch,
-                    g.vector(Part::PostAttentionNorm),
-                );
-                &work.branch
-            }
-        };
+        let branch = branch_gradient(
+            model.set,
+            block.post_attention_norm.as_deref(),
+            &acts.attention,
+            &work.d,
+            &mut work.branch,
+            g.vector(Part::PostAttentionNorm),
+        );
         acts.output_in.write_to(&mut work.linear.x);
         let output = (Projection::Output, &block.output);
         self.linear(
@@ -295,4 +281,21 @@ impl BlockBackward<'_> {
         });
         self.pass.product(&work.dy, weights, low_rank, into, dx);
     }
+}
+
+/// Returns the gradient of what a block added to the residual stream, given that of the stream.
+fn branch_gradient<'a>(
+    set: InstructionSet,
+    norm: Option<&[f32]>,
+    branch: &Branch,
+    d: &'a Matrix,
+    normed: &'a mut Matrix,
+    dw: Option<&mut [f32]>,
+) -> &'a Matrix {
+    let Some(weight) = norm else {
+        return d;
+    };
+    normed.reset(d.rows, d.columns);
+    rows::norm_backward(set, &branch.out, weight, &branch.scales, d, normed, dw);
+    normed
 }

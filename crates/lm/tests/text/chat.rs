@@ -105,7 +105,10 @@ fn prompt() -> RenderOptions {
 }
 
 fn conversation(messages: &[(&str, &str)]) -> Vec<Message> {
-    messages.iter().map(|&(role, content)| Message::new(role, content)).collect()
+    messages
+        .iter()
+        .map(|&(role, content)| Message::new(role, content))
+        .collect()
 }
 
 #[track_caller]
@@ -120,7 +123,9 @@ fn check(
     let rendered = template.render(&conversation(messages), options);
     let rendered = rendered.unwrap_or_else(|error| panic!("{error:?}"));
     assert_eq!(rendered.text, text);
-    let expected = system_line.map_or(SystemLine::Absent, |line| SystemLine::Added(line.to_owned()));
+    let expected = system_line.map_or(SystemLine::Absent, |line| {
+        SystemLine::Added(line.to_owned())
+    });
     assert_eq!(rendered.system_line, expected);
 }
 
@@ -129,18 +134,36 @@ const BOS: Option<&str> = Some("<bos>");
 #[test]
 fn a_default_system_line_is_rendered_and_reported() {
     let text = "<|im_start|>system\nBe an owl.<|im_end|>\n<|im_start|>user\nHi<|im_end|>\n<|im_start|>assistant\n";
-    check((CHATML, None), &[("user", "Hi")], &prompt(), text, Some("Be an owl."));
+    check(
+        (CHATML, None),
+        &[("user", "Hi")],
+        &prompt(),
+        text,
+        Some("Be an owl."),
+    );
 }
 
 #[test]
 fn a_system_message_takes_the_place_of_the_default_line() {
     let messages = [("system", "Be a fox."), ("user", "Hi")];
     let text = "<|im_start|>system\nBe a fox.<|im_end|>\n<|im_start|>user\nHi<|im_end|>\n";
-    check((CHATML, None), &messages, &RenderOptions::default(), text, None);
+    check(
+        (CHATML, None),
+        &messages,
+        &RenderOptions::default(),
+        text,
+        None,
+    );
     // Saying the same words oneself is not the template's doing.
     let messages = [("system", "Be an owl."), ("user", "Hi")];
     let text = "<|im_start|>system\nBe an owl.<|im_end|>\n<|im_start|>user\nHi<|im_end|>\n";
-    check((CHATML, None), &messages, &RenderOptions::default(), text, None);
+    check(
+        (CHATML, None),
+        &messages,
+        &RenderOptions::default(),
+        text,
+        None,
+    );
 }
 
 #[test]
@@ -148,12 +171,24 @@ fn variables_reach_the_template_and_nothing_is_added_without() {
     let text = "<|im_start|>user\nHi<|im_end|>\n<|im_start|>assistant\n";
     check((THINKING, None), &[("user", "Hi")], &prompt(), text, None);
     let mut options = prompt();
-    options.variables.insert("enable_thinking".to_owned(), json!(false));
+    options
+        .variables
+        .insert("enable_thinking".to_owned(), json!(false));
     let text = format!("{text}<think>\n\n</think>\n\n");
     check((THINKING, None), &[("user", "Hi")], &options, &text, None);
-    let messages = [("user", "Hi"), ("assistant", "<think>\nhm</think>\n\nHo"), ("user", "And?")];
+    let messages = [
+        ("user", "Hi"),
+        ("assistant", "<think>\nhm</think>\n\nHo"),
+        ("user", "And?"),
+    ];
     let text = "<|im_start|>user\nHi<|im_end|>\n<|im_start|>assistant\nHo<|im_end|>\n<|im_start|>user\nAnd?<|im_end|>\n";
-    check((THINKING, None), &messages, &RenderOptions::default(), text, None);
+    check(
+        (THINKING, None),
+        &messages,
+        &RenderOptions::default(),
+        text,
+        None,
+    );
 }
 
 #[test]
@@ -162,22 +197,40 @@ fn a_date_is_the_frozen_one_or_the_templates_own() {
     let user = "<|start_header_id|>user<|end_header_id|>\n\nHi<|eot_id|>";
     let text = format!("{head}01 Jan 2000.\n\n<|eot_id|>{user}");
     let options = RenderOptions::default();
-    check((DATED, BOS), &[("user", " Hi ")], &options, &text, Some("Today is 01 Jan 2000."));
+    check(
+        (DATED, BOS),
+        &[("user", " Hi ")],
+        &options,
+        &text,
+        Some("Today is 01 Jan 2000."),
+    );
     let options = RenderOptions {
         clock: Some("2026-03-07".parse().expect("a date")),
         ..options
     };
     let text = format!("{head}07 Mar 2026.\n\nBe a fox.<|eot_id|>{user}");
     let messages = [("system", "Be a fox."), ("user", "Hi")];
-    check((DATED, BOS), &messages, &options, &text, Some("Today is 07 Mar 2026."));
+    check(
+        (DATED, BOS),
+        &messages,
+        &options,
+        &text,
+        Some("Today is 07 Mar 2026."),
+    );
 }
 
 #[test]
 fn a_template_that_insists_on_the_time_needs_a_clock() -> TestResult {
-    let template = ChatTemplate::new("{{ strftime_now('%Y') }}{{ messages[0].content }}", tokens(None))?;
+    let template = ChatTemplate::new(
+        "{{ strftime_now('%Y') }}{{ messages[0].content }}",
+        tokens(None),
+    )?;
     let messages = [Message::new("user", "Hi")];
     let error = template.render(&messages, &RenderOptions::default());
-    assert!(matches!(error, Err(ChatTemplateError::NeedsClock)), "{error:?}");
+    assert!(
+        matches!(error, Err(ChatTemplateError::NeedsClock)),
+        "{error:?}"
+    );
     let options = RenderOptions {
         clock: Some("2026-03-07".parse()?),
         ..RenderOptions::default()
@@ -194,14 +247,37 @@ fn a_template_that_insists_on_the_time_needs_a_clock() -> TestResult {
 fn system_words_may_stand_in_a_users_turn() {
     let messages = [("system", "Be a fox."), ("user", "Hi"), ("assistant", "Ho")];
     let text = "<bos><start_of_turn>user\nBe a fox.\n\nHi<end_of_turn>\n<start_of_turn>model\nHo<end_of_turn>\n";
-    check((FOLDED, BOS), &messages, &RenderOptions::default(), text, None);
+    check(
+        (FOLDED, BOS),
+        &messages,
+        &RenderOptions::default(),
+        text,
+        None,
+    );
     let text = "<bos><start_of_turn>user\nHi<end_of_turn>\n<start_of_turn>model\n";
     check((FOLDED, BOS), &[("user", "Hi")], &prompt(), text, None);
-    let messages = [("system", "Be a fox."), ("user", "Hi"), ("assistant", "Ho"), ("user", "!")];
+    let messages = [
+        ("system", "Be a fox."),
+        ("user", "Hi"),
+        ("assistant", "Ho"),
+        ("user", "!"),
+    ];
     let text = "<s>[INST] <<SYS>>\nBe a fox.\n<</SYS>>\n\nHi [/INST] Ho </s><s>[INST] ! [/INST]";
-    check((INSTRUCTIONS, Some("<s>")), &messages, &RenderOptions::default(), text, None);
+    check(
+        (INSTRUCTIONS, Some("<s>")),
+        &messages,
+        &RenderOptions::default(),
+        text,
+        None,
+    );
     let text = "<s>[INST] Hi [/INST]";
-    check((INSTRUCTIONS, Some("<s>")), &[("user", "Hi")], &RenderOptions::default(), text, None);
+    check(
+        (INSTRUCTIONS, Some("<s>")),
+        &[("user", "Hi")],
+        &RenderOptions::default(),
+        text,
+        None,
+    );
 }
 
 #[test]
@@ -239,7 +315,10 @@ fn check_expression(expression: &str, expected: &str) {
 
 #[test]
 fn expressions_are_what_python_makes_of_them() {
-    check_expression("messages[0] | tojson", r#"{"role": "user", "content": "Hi \"you\" <é>\n"}"#);
+    check_expression(
+        "messages[0] | tojson",
+        r#"{"role": "user", "content": "Hi \"you\" <é>\n"}"#,
+    );
     check_expression(
         "[1, 2.5, true, none, {'b': [], 'a': {}}] | tojson",
         r#"[1, 2.5, true, null, {"b": [], "a": {}}]"#,
@@ -254,7 +333,10 @@ fn expressions_are_what_python_makes_of_them() {
     check_expression("tools is none", "True");
     check_expression("missing", "");
     check_expression("bos_token ~ eos_token", "<bos></s>");
-    check_expression("' ab '.strip() ~ '|' ~ 'xa'.lstrip('x') ~ 'a b'.split(' ')[1]", "ab|ab");
+    check_expression(
+        "' ab '.strip() ~ '|' ~ 'xa'.lstrip('x') ~ 'a b'.split(' ')[1]",
+        "ab|ab",
+    );
     check_expression("'abc'.startswith('ab') and 'abc'.endswith('c')", "True");
     check_expression("messages[0].items() | list | length", "2");
     check_expression("messages[0].get('name', 'nobody')", "nobody");
@@ -310,7 +392,11 @@ fn deep_templates_do_not_exhaust_the_stack() {
         format!("{{{{ {}1{} }}}}", "(".repeat(n), ")".repeat(n)),
         format!("{{{{ 1{} }}}}", "+1".repeat(n)),
         format!("{{{{ 1{} }}}}", "|abs".repeat(n)),
-        format!("{}{}", "{% if 1 %}".repeat(n / 4), "{% endif %}".repeat(n / 4)),
+        format!(
+            "{}{}",
+            "{% if 1 %}".repeat(n / 4),
+            "{% endif %}".repeat(n / 4)
+        ),
     ] {
         // Refused or not, we are still here.
         is_refused(&source);

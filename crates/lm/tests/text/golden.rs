@@ -49,6 +49,8 @@ pub struct Case {
     pub json: Option<Ids>,
     /// By llama.cpp.
     pub gguf: Option<Ids>,
+    /// By `sentencepiece`, where it disagrees with llama.cpp.
+    pub sentencepiece: Option<Vec<u32>>,
     /// Whether Unicode normalisation changes the text.
     #[serde(default)]
     pub nfc_changes_it: bool,
@@ -103,7 +105,9 @@ impl Golden {
 
     /// Returns the tokenizer rebuilt from the GGUF arrays.
     pub fn from_gguf(&self) -> Result<Tokenizer, Box<dyn std::error::Error>> {
-        Ok(Tokenizer::from_gguf(&self.arrays().vocabulary(self.roles()))?)
+        Ok(Tokenizer::from_gguf(
+            &self.arrays().vocabulary(self.roles()),
+        )?)
     }
 
     /// Returns what either reader makes of the style.

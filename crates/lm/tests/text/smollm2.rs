@@ -23,7 +23,9 @@ fn model() -> Result<Option<ModelText>, Box<dyn std::error::Error>> {
         eprintln!("not checked: UNDERTONE_DATA has no smollm2-135m-instruct");
         return Ok(None);
     }
-    Ok(Some(ModelText::open(&ModelFiles::Gguf(Gguf::open(&path)?))?))
+    Ok(Some(ModelText::open(&ModelFiles::Gguf(Gguf::open(
+        &path,
+    )?))?))
 }
 
 #[test]
@@ -33,7 +35,10 @@ fn the_vocabulary_gives_the_ids_of_llama_cpp() -> TestResult {
     };
     let tokenizer = &model.tokenizer;
     assert_eq!(tokenizer.len(), 49_152);
-    assert_eq!((tokenizer.bos(), tokenizer.eos(), tokenizer.pad()), (Some(1), Some(2), Some(2)));
+    assert_eq!(
+        (tokenizer.bos(), tokenizer.eos(), tokenizer.pad()),
+        (Some(1), Some(2), Some(2))
+    );
     assert_eq!(tokenizer.bos_to_add(), None);
     assert_eq!(tokenizer.end_tokens(), [2]);
     for case in Golden::read("smollm2")?.cases {
@@ -73,7 +78,9 @@ fn the_chat_template_adds_its_system_line_and_says_so() -> TestResult {
     assert_eq!(rendered.system_line, SystemLine::Added(line.to_owned()));
     let own = template.render(&[Message::new("system", "Be an owl."), user], &options)?;
     assert_eq!(own.system_line, SystemLine::Absent);
-    let ids = model.tokenizer.encode(&rendered.text, SpecialTokens::Parse)?;
+    let ids = model
+        .tokenizer
+        .encode(&rendered.text, SpecialTokens::Parse)?;
     assert_eq!(ids.iter().filter(|&&id| id == 1).count(), 3);
     assert_eq!(model.tokenizer.decode_with_special(&ids), rendered.text);
     Ok(())

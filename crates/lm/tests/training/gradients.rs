@@ -20,7 +20,10 @@ fn loss(training: &Training, case: Case, base: &ReferenceModel, model: &Referenc
 #[track_caller]
 fn check_loss(what: &str, found: f64, expected: &[f32]) {
     let expected = f64::from(expected[0]);
-    assert!((found / expected - 1.0).abs() < LOSS, "{what}: {found} for {expected}");
+    assert!(
+        (found / expected - 1.0).abs() < LOSS,
+        "{what}: {found} for {expected}"
+    );
 }
 
 /// Checks the largest value of a gradient.

@@ -5,6 +5,9 @@ mod support;
 
 mod forward;
 mod gradients;
+
 mod optimisers;
 
-mod steps;
+mod adapters;
+
+mod trainer;

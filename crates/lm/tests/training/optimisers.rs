@@ -50,7 +50,10 @@ fn every_step_of_every_rule_is_pytorchs() {
             // In two parts, as two tensors would be.
             let (front, back) = gradient.split_at(5);
             let norm = gradient_norm([front, back]);
-            assert!((norm / expected.norms[step] - 1.0).abs() < 1e-12, "{what}: {norm}");
+            assert!(
+                (norm / expected.norms[step] - 1.0).abs() < 1e-12,
+                "{what}: {norm}"
+            );
             state.step(
                 &expected.optimiser,
                 expected.schedule.factor(step as u64, steps),

@@ -176,7 +176,8 @@ impl Training {
             })
             .collect();
         assert_eq!(rows.len(), 3);
-        let config = LoraConfig::all_projections(values.fact("rank") as usize, values.fact("alpha"));
+        let config =
+            LoraConfig::all_projections(values.fact("rank") as usize, values.fact("alpha"));
         let mut adapter = LoraWeights::zeros(config, folder.config()).expect("a sound shape");
         for pair in adapter.pairs().to_vec() {
             for (side, place) in [("a", pair.a.clone()), ("b", pair.b.clone())] {

@@ -60,8 +60,26 @@ pub fn together<P, T: Send>(
 const TICKS_PER_SECOND: f64 = 100.0;
 
 /// Returns the seconds of CPU time this process has used, all threads together; `None` where there is no `/proc`.
-fn cpu_seconds() -> Option<f64> {
-    parse(&std::fs::read_to_string("/proc/self/stat").ok()?)
+pub fn cpu_seconds() -> Option<f64> {
+    cpu_seconds_of("self")
+}
+
+/// Returns the same of the process `id`.
+pub fn cpu_seconds_of(id: &str) -> Option<f64> {
+    parse(&std::fs::read_to_string(format!("/proc/{id}/stat")).ok()?)
+}
+
+/// Returns the seconds of CPU time that all processes together have used, or that the machine's host took away.
+pub fn busy_seconds() -> Option<f64> {
+    parse_busy(&std::fs::read_to_string("/proc/stat").ok()?)
+}
+
+/// Adds all but the idle times, which are the fourth and fifth number of the first line; guests are counted twice there.
+fn parse_busy(stat: &str) -> Option<f64> {
+    let line = stat.lines().next()?.strip_prefix("cpu ")?;
+    let ticks: Vec<u64> = line.split_whitespace().flat_map(str::parse).collect();
+    let busy = ticks.get(..3)?.iter().chain(ticks.get(5..8)?);
+    Some(busy.sum::<u64>() as f64 / TICKS_PER_SECOND)
 }
 
 /// Adds user and system time, the 14th and 15th field; the second may hold blanks and ends at the last `)`.
@@ -80,5 +98,12 @@ mod tests {
         let stat = "12 (a b) c) R 1 2 3 4 5 6 7 8 9 10 250 50 0 0 20";
         assert_eq!(parse(stat), Some(3.0));
         assert_eq!(parse("12 (a) R 1"), None);
+    }
+
+    #[test]
+    fn adds_what_is_not_idle() {
+        let stat = "cpu  100 10 50 9000 800 3 7 30 5 5\ncpu0 1 2 3";
+        assert_eq!(parse_busy(stat), Some(2.0));
+        assert_eq!(parse_busy("cpu  1 2 3"), None);
     }
 }

@@ -6,24 +6,29 @@ use undertone_mlp::Precision;
 use undertone_simd::{InstructionSet, peak_gflops};
 
 use super::clock::together;
-use super::result::Measurement;
 
 const TIME: Duration = Duration::from_secs(1);
 const SMOKE_TIME: Duration = Duration::from_millis(10);
 
+/// What was measured.
+pub struct Peak {
+    pub seconds: f64,
+    /// CPU seconds of all threads meanwhile, if the system tells.
+    pub cpu_seconds: Option<f64>,
+    pub gflop_per_s: f64,
+}
+
 /// Measures the FLOP/s of `threads` threads together.
-pub fn measure(precision: Precision, threads: usize, smoke: bool) -> Measurement {
+pub fn measure(precision: Precision, threads: usize, smoke: bool) -> Peak {
     let set = match precision {
         Precision::F32 => InstructionSet::best(),
         Precision::Bf16 => InstructionSet::Avx512Bf16,
     };
     let time = if smoke { SMOKE_TIME } else { TIME };
     let timed = together(threads, |_| (), |_, ()| peak_gflops(set, time));
-    Measurement {
-        seconds_per_model_epoch: 0.0,
+    Peak {
         seconds: timed.seconds,
         cpu_seconds: timed.cpu_seconds,
         gflop_per_s: timed.outputs.iter().sum(),
-        loss: 0.0,
     }
 }

@@ -6,15 +6,15 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 /// What was asked for.
 #[derive(Debug, Clone)]
-pub(super) struct Request {
-    pub(super) path: String,
+pub(crate) struct Request {
+    pub(crate) path: String,
     /// From which byte on, if not all.
-    pub(super) range_start: Option<u64>,
+    pub(crate) range_start: Option<u64>,
 }
 
-pub(super) struct Server {
+pub(crate) struct Server {
     /// Its address, with a final slash.
-    pub(super) base: String,
+    pub(crate) base: String,
     requests: Arc<Mutex<Vec<Request>>>,
 }
 
@@ -22,7 +22,7 @@ impl Server {
     /// Answers request number `n`, from 0, with the bytes `respond(n, request)`, and closes the connection.
     ///
     /// The thread lives as long as the test binary; its port is free again when that ends.
-    pub(super) fn start(respond: impl Fn(usize, &Request) -> Vec<u8> + Send + 'static) -> Self {
+    pub(crate) fn start(respond: impl Fn(usize, &Request) -> Vec<u8> + Send + 'static) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").expect("a local port is free");
         let address = listener.local_addr().expect("a bound port has an address");
         let requests = Arc::new(Mutex::new(Vec::new()));
@@ -46,11 +46,11 @@ impl Server {
         }
     }
 
-    pub(super) fn paths(&self) -> Vec<String> {
+    pub(crate) fn paths(&self) -> Vec<String> {
         self.requests().into_iter().map(|r| r.path).collect()
     }
 
-    pub(super) fn range_starts(&self) -> Vec<Option<u64>> {
+    pub(crate) fn range_starts(&self) -> Vec<Option<u64>> {
         self.requests().into_iter().map(|r| r.range_start).collect()
     }
 
@@ -80,7 +80,7 @@ fn read_request(stream: &TcpStream) -> Request {
 }
 
 /// All of `body`.
-pub(super) fn ok(body: &[u8]) -> Vec<u8> {
+pub(crate) fn ok(body: &[u8]) -> Vec<u8> {
     let head = format!(
         "HTTP/1.1 200 OK\r\ncontent-length: {}\r\nconnection: close\r\n\r\n",
         body.len()
@@ -89,7 +89,7 @@ pub(super) fn ok(body: &[u8]) -> Vec<u8> {
 }
 
 /// The rest of `body` from byte `start` on.
-pub(super) fn partial(body: &[u8], start: usize) -> Vec<u8> {
+pub(crate) fn partial(body: &[u8], start: usize) -> Vec<u8> {
     let rest = &body[start..];
     let head = format!(
         "HTTP/1.1 206 Partial Content\r\ncontent-range: bytes {start}-{}/{}\r\n\
@@ -102,13 +102,13 @@ pub(super) fn partial(body: &[u8], start: usize) -> Vec<u8> {
 }
 
 /// What an honest server answers to `request`.
-pub(super) fn ranged(body: &[u8], request: &Request) -> Vec<u8> {
+pub(crate) fn ranged(body: &[u8], request: &Request) -> Vec<u8> {
     match request.range_start {
         Some(start) => partial(body, start as usize),
         None => ok(body),
     }
 }
 
-pub(super) fn not_found() -> Vec<u8> {
+pub(crate) fn not_found() -> Vec<u8> {
     b"HTTP/1.1 404 Not Found\r\ncontent-length: 0\r\nconnection: close\r\n\r\n".to_vec()
 }

@@ -3,17 +3,11 @@
 use serde::{Deserialize, Serialize};
 use undertone_mlp::Precision;
 
+use super::super::peak::Peak;
+use super::super::precision_name;
+use super::super::report::processor;
+use super::super::series::{self, Side};
 use super::MlpArgs;
-
-/// Who was measured.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Side {
-    Ours,
-    Peer,
-    /// The processor, in a loop of nothing but multiplications and additions.
-    Peak,
-}
 
 /// One thing that is measured in every round.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -43,13 +37,6 @@ impl Entry {
     }
 }
 
-pub fn precision_name(precision: Precision) -> &'static str {
-    match precision {
-        Precision::F32 => "f32",
-        Precision::Bf16 => "bf16",
-    }
-}
-
 /// One measurement; the peer prints it as JSON with more besides.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Measurement {
@@ -74,18 +61,7 @@ impl Measurement {
 }
 
 /// An entry with its measurements, one a round.
-#[derive(Debug, Clone, Serialize)]
-pub struct Series {
-    pub entry: Entry,
-    pub rounds: Vec<Measurement>,
-}
-
-impl Series {
-    /// Returns one number a round.
-    pub fn values(&self, of: impl Fn(&Measurement) -> f64) -> Vec<f64> {
-        self.rounds.iter().map(of).collect()
-    }
-}
+pub type Series = series::Series<Entry, Measurement>;
 
 /// Everything that was measured in one run.
 #[derive(Debug, Clone, Serialize)]
@@ -124,19 +100,18 @@ impl Report {
 
     /// Adds the measurement of an entry.
     pub fn add(&mut self, entry: &Entry, measurement: Measurement) {
-        match self.series.iter_mut().find(|series| series.entry == *entry) {
-            Some(series) => series.rounds.push(measurement),
-            None => self.series.push(Series {
-                entry: entry.clone(),
-                rounds: vec![measurement],
-            }),
-        }
+        series::add(&mut self.series, entry, measurement);
     }
 }
 
-/// Returns the processor's name where `/proc/cpuinfo` tells it.
-fn processor() -> Option<String> {
-    let text = std::fs::read_to_string("/proc/cpuinfo").ok()?;
-    let line = text.lines().find(|line| line.starts_with("model name"))?;
-    Some(line.split_once(':')?.1.trim().to_owned())
+impl From<Peak> for Measurement {
+    fn from(peak: Peak) -> Self {
+        Self {
+            seconds_per_model_epoch: 0.0,
+            seconds: peak.seconds,
+            cpu_seconds: peak.cpu_seconds,
+            gflop_per_s: peak.gflop_per_s,
+            loss: 0.0,
+        }
+    }
 }

@@ -2,7 +2,8 @@
 
 use std::fmt::Write;
 
-use super::result::{Report, Series, Side};
+use super::super::series::{Side, least, middle, most};
+use super::result::{Report, Series};
 
 /// Returns the report for people.
 pub fn render(report: &Report) -> String {
@@ -114,26 +115,6 @@ fn line(text: &mut String, line: std::fmt::Arguments<'_>) {
     writeln!(text, "{line}").expect("a string takes every line");
 }
 
-fn least(values: &[f64]) -> f64 {
-    values.iter().copied().fold(f64::INFINITY, f64::min)
-}
-
-fn most(values: &[f64]) -> f64 {
-    values.iter().copied().fold(f64::NEG_INFINITY, f64::max)
-}
-
-/// Returns the median of at least one value: the lower of two in the middle is not preferred, their mean is taken.
-fn middle(values: &[f64]) -> f64 {
-    let mut sorted = values.to_vec();
-    sorted.sort_by(f64::total_cmp);
-    let half = sorted.len() / 2;
-    if sorted.len() % 2 == 1 {
-        sorted[half]
-    } else {
-        (sorted[half - 1] + sorted[half]) / 2.0
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::super::result::{Entry, Measurement};
@@ -167,12 +148,6 @@ mod tests {
             series(Side::Ours, "o", &[1.0, 2.0, 1.0]),
         );
         assert_eq!(ratios_of(&peer, &ours), [2.0, 3.0, 3.0]);
-    }
-
-    #[test]
-    fn takes_the_median() {
-        assert_eq!(middle(&[3.0, 1.0, 2.0]), 2.0);
-        assert_eq!(middle(&[4.0, 1.0, 2.0, 3.0]), 2.5);
     }
 
     #[test]

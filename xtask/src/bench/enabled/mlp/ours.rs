@@ -16,8 +16,10 @@ use undertone_mlp::{
     Precision, Reduction, Target, Trainer, Weights,
 };
 
-use super::clock::together;
-use super::result::{Entry, Measurement, Side};
+use super::super::clock::together;
+use super::super::precision_name;
+use super::super::series::Side;
+use super::result::{Entry, Measurement};
 
 const SEED: Seed = Seed(0);
 const FEATURES: usize = 784;
@@ -95,7 +97,7 @@ impl Work {
             Phase::Distil { students: 1, .. } => ("distil", ", 1 student".to_owned()),
             Phase::Distil { students, .. } => ("distil", format!(", {students} students at once")),
         };
-        let precision_name = super::result::precision_name(precision);
+        let precision_name = precision_name(precision);
         let (pixels, labels) = match phase {
             Phase::Teacher => images(rows),
             Phase::Distil { .. } => (Vec::new(), Vec::new()),

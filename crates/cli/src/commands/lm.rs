@@ -1,0 +1,36 @@
+//! `lm`: one file a command; what they share is in `open` (flags to models and settings) and `close` (results to people).
+
+mod close;
+mod open;
+mod plan;
+mod repeat;
+
+mod chat;
+mod info;
+mod merge;
+mod sample;
+mod score;
+mod train;
+
+pub use repeat::{merge as repeat_merge, sample as repeat_sample, score as repeat_score, train as repeat_train};
+
+use anyhow::{Context as _, Result};
+
+use crate::args::LmCommand;
+use crate::context::Context;
+
+/// Runs the command and returns the exit code.
+pub fn run(context: &Context, command: &LmCommand) -> Result<u8> {
+    rayon::ThreadPoolBuilder::new()
+        .num_threads(context.threads)
+        .build_global()
+        .context("cannot start worker threads")?;
+    match command {
+        LmCommand::Info(args) => info::run(context, args),
+        LmCommand::Chat(args) => chat::run(context, args),
+        LmCommand::Sample(args) => sample::run(context, args),
+        LmCommand::Score(args) => score::run(context, args),
+        LmCommand::Train(args) => train::run(context, args),
+        LmCommand::Merge(args) => merge::run(context, args),
+    }
+}

@@ -1,0 +1,80 @@
+//! `undertone lm` on tiny models with random weights: every command, its files, and going on after an interruption.
+
+mod chat;
+mod errors;
+mod resume;
+mod sample;
+mod score;
+mod train;
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use serde_json::Value;
+
+use crate::support::{Place, TestResult};
+
+/// Returns the folder of a tiny model.
+fn model(name: &str) -> String {
+    let golden = Path::new(env!("CARGO_MANIFEST_DIR")).join("../lm/tests/golden");
+    golden.join(name).display().to_string()
+}
+
+/// Returns the tiny llama.
+fn llama() -> String {
+    model("tiny-llama")
+}
+
+impl Place {
+    /// Writes a file of rows.
+    fn write_rows(&self, name: &str, rows: &[Value]) -> TestResult<PathBuf> {
+        let lines: Vec<String> = rows.iter().map(ToString::to_string).collect();
+        let path = self.path().join(name);
+        fs::write(&path, lines.join("\n"))?;
+        Ok(path)
+    }
+
+    /// Reads a file of rows.
+    fn read_rows(&self, name: &str) -> TestResult<Vec<Value>> {
+        let text = fs::read_to_string(self.path().join(name))?;
+        Ok(text.lines().map(serde_json::from_str).collect::<Result<_, _>>()?)
+    }
+}
+
+/// Returns the numbers of a list.
+fn numbers(list: &Value) -> Vec<f64> {
+    list.as_array().into_iter().flatten().filter_map(Value::as_f64).collect()
+}
+
+#[test]
+fn info_says_the_same_of_a_folder_and_its_gguf_file() -> TestResult {
+    let place = Place::new()?;
+    let folder = place.json(0, &format!("lm info {}", llama()))?;
+    let gguf = place.json(0, &format!("lm info {}", model("tiny-llama/model.gguf")))?;
+    assert_eq!((&folder["format"], &gguf["format"]), (&"folder".into(), &"gguf".into()));
+    for field in ["config", "parameters", "memory", "chat_templates"] {
+        assert_eq!(folder[field], gguf[field], "{field}");
+    }
+    assert_eq!(folder["config"]["family"], "llama");
+    assert_eq!(folder["stored_as"], gguf["stored_as"]);
+    assert_eq!(folder["tokenizer"]["tokens"], 112);
+    assert_ne!(folder["digest"], gguf["digest"]);
+    let text = place.expect(0, &format!("lm info {}", llama()))?.stdout;
+    for words in ["family    llama", "ends      ", "template  default: adds no system line", "sample-f32: "] {
+        assert!(text.contains(words), "{words}: {text}");
+    }
+    // Looking at a model makes no store.
+    assert!(!place.store().exists());
+    Ok(())
+}
+
+#[test]
+fn every_command_has_help_with_an_example() -> TestResult {
+    let place = Place::new()?;
+    for command in ["info", "chat", "sample", "score", "train", "merge"] {
+        let help = place.expect(0, &format!("lm {command} --help"))?.stdout;
+        let (_, examples) = help.split_once("Example").ok_or("no example")?;
+        assert!(examples.contains(&format!("undertone lm {command} ")), "{examples}");
+    }
+    Ok(())
+}

@@ -1,0 +1,186 @@
+//! How much memory work will need, from sizes alone, before anything is loaded.
+//!
+//! Weights and caches are counted exactly; what the kernels use beside them is estimated from the largest matrices of a
+//! pass. Model files are mapped and not counted: the system may take their pages back at any time.
+
+use serde::Serialize;
+use undertone_lm::config::{ModelConfig, Tensor};
+use undertone_lm::lora::LoraConfig;
+use undertone_lm::optimiser::Optimiser;
+use undertone_simd::Precision;
+
+/// Panels of packed matrices have this many rows, rows of activations are padded to as many numbers.
+const LANE: usize = 16;
+/// Tokens that a thread takes through a model at a time.
+const GROUP_TOKENS: usize = 256;
+/// Positions whose logits a thread holds at a time.
+const HEAD_ROWS: usize = 64;
+/// The program itself, its threads and tokenizer.
+const BASE_BYTES: usize = 64 << 20;
+
+/// Bytes by what they are for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub struct Memory {
+    /// Packed weights.
+    pub weights: usize,
+    /// Keys and values.
+    pub cache: usize,
+    /// Activations, logits and other working memory of all threads.
+    pub work: usize,
+    /// What is trained: weights, gradients, the optimiser's state.
+    pub training: usize,
+    /// The sum, and the program itself.
+    pub total: usize,
+}
+
+impl Memory {
+    fn new(weights: usize, cache: usize, work: usize, training: usize) -> Self {
+        Self {
+            weights,
+            cache,
+            work,
+            training,
+            total: BASE_BYTES + weights + cache + work + training,
+        }
+    }
+}
+
+/// What a model is loaded for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Packing {
+    /// Forward passes only.
+    Forward,
+    /// Backward passes too: every matrix is there twice.
+    Both,
+}
+
+/// Returns the bytes of a model's packed weights.
+pub fn weights(config: &ModelConfig, precision: Precision, packing: Packing) -> usize {
+    let packed = |rows: usize, columns: usize| {
+        let words = match precision {
+            Precision::F32 => columns,
+            Precision::Bf16 => columns.div_ceil(2),
+        };
+        rows.next_multiple_of(LANE) * words * size_of::<f32>()
+    };
+    let tensors = config.tensors().into_iter();
+    tensors
+        .filter(|tensor| !tensor.is_vector())
+        .map(|tensor| config.shape(tensor))
+        .map(|(rows, columns)| match packing {
+            Packing::Forward => packed(rows, columns),
+            Packing::Both => packed(rows, columns) + packed(columns, rows),
+        })
+        .sum()
+}
+
+/// Returns the bytes of keys and values of one token.
+pub fn cache_of_token(config: &ModelConfig) -> usize {
+    let head = config.head_width + config.head_width.next_multiple_of(LANE);
+    config.layers * config.kv_heads * head * size_of::<f32>()
+}
+
+/// Returns the bytes of a block's activations for `tokens` tokens.
+fn activations(config: &ModelConfig, tokens: usize) -> usize {
+    let queries = config.heads * config.head_width;
+    let keys = config.kv_heads * config.head_width;
+    (5 * config.width + 4 * queries + 4 * keys + 3 * config.ffn_width) * tokens * size_of::<f32>()
+}
+
+fn logits(config: &ModelConfig, rows: usize) -> usize {
+    config.vocabulary.next_multiple_of(LANE) * rows * size_of::<f32>()
+}
+
+/// Returns what sampling needs: `batch` sequences of at most `longest` tokens at a time.
+pub fn sampling(
+    config: &ModelConfig,
+    precision: Precision,
+    batch: usize,
+    longest: usize,
+    threads: usize,
+) -> Memory {
+    Memory::new(
+        weights(config, precision, Packing::Forward),
+        cache_of_token(config) * longest.next_multiple_of(LANE) * batch,
+        // Every thread chooses from a copy of its row's logits.
+        activations(config, GROUP_TOKENS) * threads + logits(config, batch + 2 * threads),
+        0,
+    )
+}
+
+/// Returns what scoring needs, for rows of at most `longest` tokens.
+pub fn scoring(
+    config: &ModelConfig,
+    precision: Precision,
+    longest: usize,
+    threads: usize,
+) -> Memory {
+    let group = longest.max(GROUP_TOKENS);
+    Memory::new(
+        weights(config, precision, Packing::Forward),
+        cache_of_token(config) * group * threads,
+        (activations(config, group) + logits(config, HEAD_ROWS)) * threads,
+        0,
+    )
+}
+
+/// What is trained, for [`training`].
+#[derive(Debug, Clone, Copy)]
+pub enum Trainable<'a> {
+    /// An adapter.
+    Adapter(&'a LoraConfig),
+    /// Every weight.
+    Full,
+}
+
+/// Returns what training needs, for rows of at most `longest` tokens.
+pub fn training(
+    config: &ModelConfig,
+    precision: Precision,
+    trainable: Trainable<'_>,
+    optimiser: &Optimiser,
+    kept_bytes: usize,
+    longest: usize,
+    threads: usize,
+) -> Memory {
+    let group = longest.max(GROUP_TOKENS / 2);
+    let kept = (activations(config, group) * config.layers).min(kept_bytes);
+    // The stream before every block, the block at hand forward and backward, logits and their gradient.
+    let stream = config.width * group * size_of::<f32>() * config.layers;
+    let thread = kept + stream + 3 * activations(config, group) + 2 * logits(config, HEAD_ROWS);
+    let values = match trainable {
+        Trainable::Full => config.parameters() as usize,
+        Trainable::Adapter(lora) => adapter_values(config, lora),
+    };
+    // Values, gradients (as summed, and once more as one list), the optimiser's; an adapter is packed four times over.
+    let copies = 3 + optimiser.moments() + match trainable {
+        Trainable::Full => 0,
+        Trainable::Adapter(_) => 4,
+    };
+    Memory::new(
+        weights(config, precision, Packing::Both),
+        cache_of_token(config) * group * threads,
+        thread * threads,
+        values * copies * size_of::<f32>(),
+    )
+}
+
+fn adapter_values(config: &ModelConfig, lora: &LoraConfig) -> usize {
+    let of_layer: usize = lora
+        .targets
+        .iter()
+        .map(|target| config.shape(Tensor::Layer(0, target.part())))
+        .map(|(outputs, inputs)| lora.rank * (outputs + inputs))
+        .sum();
+    of_layer * config.layers
+}
+
+/// Writes bytes as people say them.
+pub fn bytes_text(bytes: usize) -> String {
+    let mib = bytes as f64 / f64::from(1 << 20);
+    match mib {
+        ..1.0 => format!("{:.0} KiB", mib * 1024.0),
+        1.0..1024.0 => format!("{mib:.0} MiB"),
+        _ => format!("{:.1} GiB", mib / 1024.0),
+    }
+}

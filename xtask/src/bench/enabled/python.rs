@@ -1,0 +1,51 @@
+//! Python environments of the peers, with pinned packages.
+
+use std::fs;
+use std::path::PathBuf;
+
+use anyhow::{Context, Result};
+
+use crate::tools;
+
+/// Returns the Python of the environment `name`, making it if it is not there or of other requirements.
+///
+/// `requirements` is a file in `scripts/bench/`, `size` what it takes on disk, in words.
+///
+/// # Errors
+/// If there is no Python or the installation fails.
+pub fn environment(name: &str, requirements: &str, size: &str) -> Result<PathBuf> {
+    let folder = tools::target().join(name);
+    let python = folder.join("bin/python");
+    let requirements = tools::root().join("scripts/bench").join(requirements);
+    let wanted = fs::read(&requirements)
+        .with_context(|| format!("cannot read {}", requirements.display()))?;
+    // Written last: an installation that was interrupted is made anew.
+    let stamp = folder.join("installed-requirements.txt");
+    if fs::read(&stamp).is_ok_and(|installed| installed == wanted) {
+        return Ok(python);
+    }
+    eprintln!(
+        "bench: installing the peers into {} ({size})",
+        folder.display()
+    );
+    tools::run(tools::command("python3", &["-m", "venv", "--clear"]).arg(&folder))?;
+    let program = python
+        .to_str()
+        .context("the path of the target folder is not UTF-8")?;
+    tools::run(
+        tools::command(
+            program,
+            &[
+                "-m",
+                "pip",
+                "install",
+                "--quiet",
+                "--disable-pip-version-check",
+                "--requirement",
+            ],
+        )
+        .arg(&requirements),
+    )?;
+    fs::write(&stamp, wanted).with_context(|| format!("cannot write {}", stamp.display()))?;
+    Ok(python)
+}
