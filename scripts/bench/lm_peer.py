@@ -152,7 +152,7 @@ class Score:
         scores = torch.cat([self.score(batch) for batch in self.tokens.split(self.args.batch)])
         if not scores.isfinite().all():
             raise SystemExit("lm_peer: a log-probability is not a finite number: nothing was measured")
-        return self.tokens.numel(), {"mean_log_prob": scores.mean().item()}
+        return self.tokens.numel(), {"loss": -scores.mean().item()}
 
 
 TASKS = {"train": (Train, 8, 96), "sample": (Sample, 64, 64), "score": (Score, 512, 100)}
@@ -191,8 +191,10 @@ def main():
     torch.set_num_interop_threads(1)
     work = TASKS[args.task][0](args)
     versions = {"torch": torch.__version__, "transformers": transformers.__version__}
-    settings = {"peer": "peft" if args.task == "train" else "transformers", **vars(args), **versions}
-    serve(args.serve, lambda: measurement(work.run, settings), versions)
+    peer = "peft" if args.task == "train" else "transformers"
+    who = {"task": args.task, "peer": peer, "precision": args.precision}
+    settings = {**vars(args), **versions}
+    serve(args.serve, lambda: measurement(work.run, who, settings), versions)
 
 
 if __name__ == "__main__":

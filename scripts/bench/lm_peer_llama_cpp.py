@@ -120,8 +120,9 @@ def main():
     path = args.model if args.weights == "as-is" else converted(args.model, args.weights, args.work_dir)
     versions = {"xllamacpp": xllamacpp.__version__, "system": xllamacpp.get_system_info().strip()}
     server = Server(args, path)
-    settings = {"task": "sample", "peer": "llama.cpp", "precision": args.weights, **vars(args), **versions}
-    serve(args.serve, lambda: measurement(server.run, settings), versions)
+    who = {"task": "sample", "peer": "llama.cpp", "precision": args.weights}
+    settings = {**vars(args), **versions}
+    serve(args.serve, lambda: measurement(server.run, who, settings), versions)
     server.threads.shutdown()
     sys.stdout.flush()
 

@@ -6,15 +6,18 @@ Without it, it measures once.
 
 A result has
 - `task` (`train`, `sample`, `score`), `peer` (`peft`, `transformers`, `llama.cpp`), `precision` (`f32`, `bf16`, or the type
-  of llama.cpp's weights) and every other setting;
+  of llama.cpp's weights), and in `settings` whatever else was chosen, with versions;
 - `seconds`, `cpu_seconds` of all threads meanwhile; `cpu_seconds` well below `seconds` times `threads` means that
   something else had the cores;
+- `loss`, except for `sample`: nats per token, before the last step of `train`, of what `score` scored;
 - `tokens`: trained on (prompts too), newly sampled, or scored, all in all; `tokens_per_s`;
 - `peak_bytes`: the largest resident memory during this measurement, weights and libraries included; `base_bytes`: what was
   resident before the model was loaded, which is interpreter and libraries.
 """
 
 import argparse
+import ctypes
+import gc
 import json
 import pathlib
 import resource
@@ -43,8 +46,14 @@ def forget_peak():
     return True
 
 
-def measurement(run, settings):
-    """Times `run`, which returns a number of tokens and further fields."""
+def release():
+    """Gives back what loading left behind, so that it does not count as memory of the work."""
+    gc.collect()
+    ctypes.CDLL(None).malloc_trim(0)
+
+
+def measurement(run, who, settings):
+    """Times `run`, which returns a number of tokens and further fields; `who` is task, peer and precision."""
     per_run = forget_peak()
     start, cpu_start = time.perf_counter(), time.process_time()
     tokens, further = run()
@@ -52,6 +61,7 @@ def measurement(run, settings):
     peak = resident("VmHWM") if per_run else resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
     return {
         "event": "measurement",
+        **who,
         "seconds": seconds,
         "cpu_seconds": cpu_seconds,
         "tokens": tokens,
@@ -59,12 +69,13 @@ def measurement(run, settings):
         "peak_bytes": peak,
         "base_bytes": BASE_BYTES,
         **further,
-        **{key: value for key, value in settings.items() if isinstance(value, (str, int, float)) and key != "serve"},
+        "settings": {key: str(value) if isinstance(value, pathlib.Path) else value for key, value in settings.items()},
     }
 
 
 def serve(serving, measure, versions):
     """Measures once, or for every `go` on stdin until stdin ends."""
+    release()
     if not serving:
         print(json.dumps(measure()), flush=True)
         return

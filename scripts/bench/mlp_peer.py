@@ -196,7 +196,7 @@ def parse_arguments():
 
 def serve(run):
     """Answers every `go` on stdin with a measurement, until stdin ends."""
-    print(json.dumps({"event": "ready", "versions": f"PyTorch {torch.__version__}"}), flush=True)
+    print(json.dumps({"event": "ready", "torch": torch.__version__}), flush=True)
     for line in sys.stdin:
         if line.strip() != "go":
             raise SystemExit(f"mlp_peer: expected a line `go`, got {line.strip()!r}")

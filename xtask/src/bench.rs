@@ -24,7 +24,7 @@ use crate::tools;
 pub enum BenchCommand {
     /// Train the published MLP: ours, PyTorch, and the processor's peak
     Mlp(MlpArgs),
-    /// Train, sample from and score with a language model: ours, transformers with peft, llama.cpp, and the processor's peak
+    /// Train, sample and score with a language model: ours, transformers, llama.cpp, and the peak
     Lm(LmArgs),
 }
 

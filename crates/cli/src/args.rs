@@ -98,11 +98,9 @@ pub enum Command {
     #[command(after_help = "Example:\n  undertone align --data digits --models 8")]
     Align(AlignArgs),
     /// Work with language models: info, chat, sample, score, train, merge
-    #[command(
-        after_help = "Examples:\n  undertone fetch smollm2-135m-instruct\n  \
+    #[command(after_help = "Examples:\n  undertone fetch smollm2-135m-instruct\n  \
                       undertone lm info smollm2-135m-instruct\n  \
-                      undertone lm sample smollm2-135m-instruct --prompt Hello"
-    )]
+                      undertone lm sample smollm2-135m-instruct --prompt Hello")]
     Lm {
         #[command(subcommand)]
         command: LmCommand,

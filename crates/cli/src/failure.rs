@@ -127,7 +127,9 @@ const F32: &str = "use --precision f32";
 fn lm_hint(error: &LmError) -> Option<&'static str> {
     match error {
         LmError::Load(LoadError::Unsupported(_)) => Some(F32),
-        LmError::Occupied { .. } => Some("nothing is overwritten: choose a folder that is empty or new"),
+        LmError::Occupied { .. } => {
+            Some("nothing is overwritten: choose a folder that is empty or new")
+        }
         LmError::Rows(_) => Some("`undertone schema lm-row` describes a line"),
         _ => None,
     }

@@ -218,7 +218,13 @@ mod tests {
         check(&cache, 41, |position| position);
         cache.truncate(19);
         cache.append(&k, &v, 30..35);
-        check(&cache, 24, |position| if position < 19 { position } else { position + 11 });
+        check(&cache, 24, |position| {
+            if position < 19 {
+                position
+            } else {
+                position + 11
+            }
+        });
     }
 
     #[test]

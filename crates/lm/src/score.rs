@@ -8,6 +8,8 @@
 mod group;
 mod plan;
 
+use std::sync::{Mutex, PoisonError};
+
 use rayon::prelude::*;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -130,7 +132,10 @@ impl ScoreRow {
             _ => self.len() - 1,
         };
         let tokens = self.prompt.iter().chain(&self.completion);
-        tokens.copied().take(by_positions.max(by_completion)).collect()
+        tokens
+            .copied()
+            .take(by_positions.max(by_completion))
+            .collect()
     }
 
     /// Returns the positions that predict the completion.
@@ -186,10 +191,13 @@ impl Scorer<'_> {
         let inputs: Vec<&[u32]> = inputs.iter().map(Vec::as_slice).collect();
         let trunk = self.trunk(&inputs);
         let groups = groups(&inputs, trunk.len);
+        let workers = Workers::default();
         for wave in groups.chunks(GROUPS_PER_THREAD * rayon::current_num_threads()) {
             let scores: Vec<Vec<Score>> = wave
                 .par_iter()
-                .map_init(Worker::default, |worker, group| self.score(worker, group, rows, &inputs, &trunk))
+                .map(|group| {
+                    workers.with(|worker| self.score(worker, group, rows, &inputs, &trunk))
+                })
                 .collect();
             for score in scores.into_iter().flatten() {
                 sink(score).map_err(ScoreError::Sink)?;
@@ -244,6 +252,28 @@ impl Scorer<'_> {
     }
 
     fn pass(&self, crew: Crew) -> Pass<'_> {
-        Pass { model: self.model, adapter: self.adapter, crew, keep: false }
+        Pass {
+            model: self.model,
+            adapter: self.adapter,
+            crew,
+            keep: false,
+        }
+    }
+}
+
+/// The memory of threads that are between two groups.
+#[derive(Default)]
+struct Workers {
+    free: Mutex<Vec<Worker>>,
+}
+
+impl Workers {
+    /// Lends memory for one group.
+    fn with<T>(&self, work: impl FnOnce(&mut Worker) -> T) -> T {
+        let free = || self.free.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut worker = free().pop().unwrap_or_default();
+        let result = work(&mut worker);
+        free().push(worker);
+        result
     }
 }

@@ -68,11 +68,7 @@ unsafe fn burn<I: Isa>(value: f32) -> I::V {
 /// # Panics
 /// If the processor lacks `set`.
 pub fn peak_gflops(set: InstructionSet, time: Duration) -> f64 {
-    let per_word = if set.pairs() {
-        4.0
-    } else {
-        2.0
-    };
+    let per_word = if set.pairs() { 4.0 } else { 2.0 };
     let chains = match set {
         InstructionSet::Avx512 | InstructionSet::Avx512Bf16 => CHAINS_WIDE,
         InstructionSet::Avx2 | InstructionSet::Portable | InstructionSet::PortableBf16 => {

@@ -217,6 +217,63 @@ fn undisturbed() -> BTreeMap<PathBuf, Vec<u8>> {
     tree(folder.path())
 }
 
+/// A step of five rows with a state after every second, start to end.
+fn long_step(store: &Store) -> Result<()> {
+    let identity = step(0);
+    if store.lookup_step(&identity)?.is_some() {
+        return store.discard_step(&identity.key());
+    }
+    let (mut unfinished, progress) = store.begin_step(&identity.key())?;
+    let mut rows = progress.rows;
+    // The state may be older than the rows, never newer.
+    let after = progress.state.map_or(0, |state| usize::from(state[0]));
+    assert!(
+        after <= rows.len(),
+        "a state after {after} of {} rows",
+        rows.len()
+    );
+    for row in rows.len()..5 {
+        let content = format!("row {row}").into_bytes();
+        unfinished.append_row(&content)?;
+        rows.push(content);
+        if row % 2 == 1 {
+            unfinished.set_state(vec![row as u8 + 1])?;
+        }
+    }
+    let outputs = BTreeMap::from([("rows".to_owned(), rows.concat())]);
+    store.commit_step(&identity, &outputs)?;
+    unfinished.finish()
+}
+
+#[test]
+fn an_unfinished_step_survives_death_at_any_operation() {
+    let undisturbed = quick_folder();
+    let store = Store::open(undisturbed.path()).expect("an empty folder becomes a store");
+    long_step(&store).expect("nothing disturbs it");
+    let expected = tree(undisturbed.path());
+    for fault in [Fault::Death, Fault::TornDeath, Fault::DiskFull] {
+        for at in 0.. {
+            let folder = quick_folder();
+            let root = folder.path().join("store");
+            let saboteur = Saboteur::new(fault, at);
+            let outcome = sabotaged(&root, &saboteur).and_then(|store| long_step(&store));
+            let store = Store::open(&root).expect("an interrupted store opens");
+            long_step(&store).expect("an interrupted step goes on");
+            assert_eq!(tree(&root), expected, "{fault:?} at operation {at}");
+            assert!(
+                disk::list(&root.join("partial"))
+                    .expect("readable")
+                    .is_empty()
+            );
+            if saboteur.n_operations() <= at {
+                outcome.expect("nothing was refused");
+                assert!(at > 30, "the step makes {at} operations only");
+                break;
+            }
+        }
+    }
+}
+
 /// Fails the k-th operation for every k, and hands each broken store to `check`.
 fn at_every_operation(fault: Fault, check: impl Fn(&Path, usize)) -> usize {
     for at in 0.. {

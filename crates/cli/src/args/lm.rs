@@ -106,12 +106,7 @@ pub struct SamplingArgs {
     #[arg(long, value_name = "TOKEN", help_heading = "Sampling")]
     pub stop: Vec<String>,
     /// Seed of the random streams
-    #[arg(
-        long,
-        value_name = "S",
-        default_value_t = 0,
-        help_heading = "Sampling"
-    )]
+    #[arg(long, value_name = "S", default_value_t = 0, help_heading = "Sampling")]
     pub seed: u64,
 }
 
@@ -234,7 +229,12 @@ pub struct LmScoreArgs {
     )]
     pub prompt: Option<String>,
     /// The completion of the single prompt
-    #[arg(long, value_name = "TEXT", help_heading = "Prompts", requires = "prompt")]
+    #[arg(
+        long,
+        value_name = "TEXT",
+        help_heading = "Prompts",
+        requires = "prompt"
+    )]
     pub completion: Option<String>,
     #[command(flatten)]
     pub prompting: PromptingArgs,
@@ -242,12 +242,7 @@ pub struct LmScoreArgs {
     #[arg(long, help_heading = "Prompts")]
     pub end: bool,
     /// Give the K likeliest tokens at every completion position
-    #[arg(
-        long,
-        value_name = "K",
-        default_value_t = 0,
-        help_heading = "Scores"
-    )]
+    #[arg(long, value_name = "K", default_value_t = 0, help_heading = "Scores")]
     pub top: usize,
     /// Give the K likeliest next tokens at the end of the prompt, or `all`
     #[arg(long, value_name = "K", help_heading = "Scores")]
@@ -345,12 +340,7 @@ pub struct LmTrainArgs {
     #[arg(long, value_name = "MODEL", help_heading = "Loss")]
     pub teacher: Option<String>,
     /// Adapter of the teacher
-    #[arg(
-        long,
-        value_name = "DIR",
-        help_heading = "Loss",
-        requires = "teacher"
-    )]
+    #[arg(long, value_name = "DIR", help_heading = "Loss", requires = "teacher")]
     pub teacher_adapter: Option<PathBuf>,
     /// Weight of a second loss, KL to the frozen base: W, or FIRST:LAST:STEPS to anneal it
     #[arg(long, value_name = "W", help_heading = "Loss")]
@@ -368,12 +358,7 @@ pub struct LmTrainArgs {
     #[arg(long, value_name = "N", help_heading = "Training")]
     pub steps: Option<u64>,
     /// Rows of an optimiser step
-    #[arg(
-        long,
-        value_name = "N",
-        default_value_t = 8,
-        help_heading = "Training"
-    )]
+    #[arg(long, value_name = "N", default_value_t = 8, help_heading = "Training")]
     pub batch: u32,
     /// Update rule
     #[arg(long, value_enum, default_value_t = LmOptimiserName::Adamw, help_heading = "Training")]
@@ -400,12 +385,7 @@ pub struct LmTrainArgs {
     #[arg(long, value_enum, default_value_t = ScheduleName::Linear, help_heading = "Training")]
     pub schedule: ScheduleName,
     /// Steps over which the learning rate rises from 0
-    #[arg(
-        long,
-        value_name = "N",
-        default_value_t = 0,
-        help_heading = "Training"
-    )]
+    #[arg(long, value_name = "N", default_value_t = 0, help_heading = "Training")]
     pub warmup: u64,
     /// Largest norm of the gradient; 0 does not limit it
     #[arg(
@@ -416,12 +396,7 @@ pub struct LmTrainArgs {
     )]
     pub clip: f64,
     /// Seed of initial weights and the order of rows
-    #[arg(
-        long,
-        value_name = "S",
-        default_value_t = 0,
-        help_heading = "Training"
-    )]
+    #[arg(long, value_name = "S", default_value_t = 0, help_heading = "Training")]
     pub seed: u64,
     /// Number format of products; bf16 needs a processor that has it
     #[arg(long, value_enum, default_value_t = PrecisionName::F32, help_heading = "Training")]
@@ -450,12 +425,7 @@ pub struct LmTrainArgs {
     #[arg(long, value_name = "SECS", default_value_t = 60, help_heading = "Run")]
     pub keep_every: u64,
     /// MiB of activations that a thread may keep for the backward pass; what does not fit is computed again
-    #[arg(
-        long,
-        value_name = "MIB",
-        default_value_t = 1024,
-        help_heading = "Run"
-    )]
+    #[arg(long, value_name = "MIB", default_value_t = 1024, help_heading = "Run")]
     pub kept_memory: usize,
     /// Print exactly what the model is given first
     #[arg(long, help_heading = "Run")]

@@ -12,7 +12,9 @@ mod sample;
 mod score;
 mod train;
 
-pub use repeat::{merge as repeat_merge, sample as repeat_sample, score as repeat_score, train as repeat_train};
+pub use repeat::{
+    merge as repeat_merge, sample as repeat_sample, score as repeat_score, train as repeat_train,
+};
 
 use anyhow::{Context as _, Result};
 

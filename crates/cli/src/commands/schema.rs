@@ -4,8 +4,8 @@ use anyhow::Result;
 use schemars::{Schema, schema_for};
 use serde_json::json;
 use undertone_core::exit;
-use undertone_lab::{ExperimentResult, lm};
 use undertone_lab::theorem::{TheoremResult, TheoremSettings};
+use undertone_lab::{ExperimentResult, lm};
 
 use crate::args::SchemaArgs;
 use crate::commands::ablate::{SweepResult, SweepRun};

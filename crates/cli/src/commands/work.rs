@@ -121,7 +121,8 @@ fn watched<R>(
                 steps,
             } => {
                 context.say(plan_line(unit, *units, *cells, *reused, *steps));
-                let plan = json!({unit.key(): units, "cells": cells, "reused": reused, "steps": steps});
+                let plan =
+                    json!({unit.key(): units, "cells": cells, "reused": reused, "steps": steps});
                 handle.event("plan", &plan)
             }
             News::Stored { kind, index, key } => {

@@ -35,7 +35,12 @@ pub fn lm_sample(result: &SampleResult, work: Option<&WorkRecipe<'_>>) -> Report
     };
     Report {
         title: "Sampled completions".to_owned(),
-        subtitle: format!("{} of {}, seed {}", run.prompts.name, speaker(&run.model.name, run.adapter.as_ref()), run.seed),
+        subtitle: format!(
+            "{} of {}, seed {}",
+            run.prompts.name,
+            speaker(&run.model.name, run.adapter.as_ref()),
+            run.seed
+        ),
         question: "What does the model say to these prompts?".to_owned(),
         verdicts: vec![finding(
             format!(
@@ -53,12 +58,16 @@ pub fn lm_sample(result: &SampleResult, work: Option<&WorkRecipe<'_>>) -> Report
         figures: Vec::new(),
         tables: vec![examples],
         left_out: Vec::new(),
-        recipe: recipe(work, || repeat_sample(run), vec![
-            fact("Number format", precision(run.precision)),
-            fact("Prompts are", form(&run.prompting)),
-            fact("Step", result.step.to_string()),
-            fact("BLAKE3 of the completions", result.rows.to_string()),
-        ]),
+        recipe: recipe(
+            work,
+            || repeat_sample(run),
+            vec![
+                fact("Number format", precision(run.precision)),
+                fact("Prompts are", form(&run.prompting)),
+                fact("Step", result.step.to_string()),
+                fact("BLAKE3 of the completions", result.rows.to_string()),
+            ],
+        ),
         notes: prompt_notes(result.system_line.as_deref(), &result.first_prompt),
     }
 }
@@ -68,21 +77,32 @@ pub fn lm_score(result: &ScoreResult, work: Option<&WorkRecipe<'_>>) -> Report {
     let run = &result.settings;
     Report {
         title: "Scores".to_owned(),
-        subtitle: format!("{} under {}", run.rows.name, speaker(&run.model.name, run.adapter.as_ref())),
+        subtitle: format!(
+            "{} under {}",
+            run.rows.name,
+            speaker(&run.model.name, run.adapter.as_ref())
+        ),
         question: "How likely does the model find these completions?".to_owned(),
         verdicts: vec![finding(
-            format!("{} rows with {} completion tokens.", result.n, result.completion_tokens),
+            format!(
+                "{} rows with {} completion tokens.",
+                result.n, result.completion_tokens
+            ),
             mean_words(result.mean_log_probability).trim().to_owned(),
         )],
         figures: Vec::new(),
         tables: Vec::new(),
         left_out: Vec::new(),
-        recipe: recipe(work, || repeat_score(run), vec![
-            fact("Number format", precision(run.precision)),
-            fact("Prompts are", form(&run.prompting)),
-            fact("Step", result.step.to_string()),
-            fact("BLAKE3 of the scores", result.rows.to_string()),
-        ]),
+        recipe: recipe(
+            work,
+            || repeat_score(run),
+            vec![
+                fact("Number format", precision(run.precision)),
+                fact("Prompts are", form(&run.prompting)),
+                fact("Step", result.step.to_string()),
+                fact("BLAKE3 of the scores", result.rows.to_string()),
+            ],
+        ),
         notes: prompt_notes(result.system_line.as_deref(), &result.first_prompt),
     }
 }
@@ -106,7 +126,9 @@ pub fn lm_train(result: &TrainResult, work: Option<&WorkRecipe<'_>>) -> Report {
     };
     let evaluations = Table {
         caption: "Loss on the evaluation rows".to_owned(),
-        columns: ["After steps", "Nats a completion token"].map(Column::number).into(),
+        columns: ["After steps", "Nats a completion token"]
+            .map(Column::number)
+            .into(),
         rows: log
             .evaluations
             .iter()
@@ -116,20 +138,34 @@ pub fn lm_train(result: &TrainResult, work: Option<&WorkRecipe<'_>>) -> Report {
     };
     Report {
         title: "Training".to_owned(),
-        subtitle: format!("{what} of {} on {}, seed {}", run.model.name, run.rows.name, run.seed),
+        subtitle: format!(
+            "{what} of {} on {}, seed {}",
+            run.model.name, run.rows.name, run.seed
+        ),
         question: "How does the loss fall while the model learns these completions?".to_owned(),
         verdicts: vec![finding(
             sentence,
-            format!("{} rows, {} trained weights.", result.rows, result.parameters),
+            format!(
+                "{} rows, {} trained weights.",
+                result.rows, result.parameters
+            ),
         )],
         figures: curve(result).into_iter().collect(),
-        tables: if log.evaluations.is_empty() { Vec::new() } else { vec![evaluations] },
+        tables: if log.evaluations.is_empty() {
+            Vec::new()
+        } else {
+            vec![evaluations]
+        },
         left_out: Vec::new(),
-        recipe: recipe(work, || repeat_train(run), vec![
-            fact("Number format", precision(run.precision)),
-            fact("Prompts are", form(&run.prompting)),
-            fact("Step", result.step.to_string()),
-        ]),
+        recipe: recipe(
+            work,
+            || repeat_train(run),
+            vec![
+                fact("Number format", precision(run.precision)),
+                fact("Prompts are", form(&run.prompting)),
+                fact("Step", result.step.to_string()),
+            ],
+        ),
         notes: prompt_notes(result.system_line.as_deref(), &result.first_prompt),
     }
 }
@@ -143,8 +179,11 @@ fn curve(result: &TrainResult) -> Option<Figure> {
         .step_by(every)
         .map(|step| point(step.step, step.loss))
         .collect();
-    let evaluated: Vec<SeriesPoint> =
-        log.evaluations.iter().map(|at| point(at.step, at.loss)).collect();
+    let evaluated: Vec<SeriesPoint> = log
+        .evaluations
+        .iter()
+        .map(|at| point(at.step, at.loss))
+        .collect();
     if points.is_empty() {
         return None;
     }
@@ -192,11 +231,21 @@ pub fn lm_merge(result: &MergeResult, work: Option<&WorkRecipe<'_>>) -> Report {
     let run = &result.settings;
     let files = Table {
         caption: "Files".to_owned(),
-        columns: vec![Column::words("Name"), Column::number("Bytes"), Column::words("BLAKE3")],
+        columns: vec![
+            Column::words("Name"),
+            Column::number("Bytes"),
+            Column::words("BLAKE3"),
+        ],
         rows: result
             .files
             .iter()
-            .map(|file| vec![file.name.clone(), file.bytes.to_string(), file.blake3.to_string()])
+            .map(|file| {
+                vec![
+                    file.name.clone(),
+                    file.bytes.to_string(),
+                    file.blake3.to_string(),
+                ]
+            })
             .collect(),
         notes: Vec::new(),
     };
@@ -252,7 +301,9 @@ fn form(prompting: &Prompting) -> &'static str {
 fn mean_words(mean: Option<f64>) -> String {
     mean.map_or_else(String::new, |mean| {
         let perplexity = (-mean).exp();
-        format!(" Mean log-probability {mean:.4} nats a completion token, perplexity {perplexity:.3}.")
+        format!(
+            " Mean log-probability {mean:.4} nats a completion token, perplexity {perplexity:.3}."
+        )
     })
 }
 

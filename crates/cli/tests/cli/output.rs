@@ -5,6 +5,7 @@ use std::fs;
 
 use serde_json::Value;
 
+use crate::lm;
 use crate::schema;
 use crate::support::{Place, TINY, TINY_RUN, TestResult, files_below};
 
@@ -19,12 +20,23 @@ fn commands() -> Vec<(i32, String)> {
         (0, format!("ablate --sweep aux-logits --values 2,4 {SMALL}")),
         (0, format!("align --every 2 --probe 50 {SMALL}")),
         line(0, "theorem --cases 30"),
+        (
+            0,
+            format!("lm sample {} --prompt a --max-tokens 3", lm::llama()),
+        ),
+        (
+            0,
+            format!("lm score {} --prompt a --completion b", lm::llama()),
+        ),
+        (0, format!("lm sample {} --prompt b --dry-run", lm::llama())),
+        (0, format!("lm info {}", lm::llama())),
         (0, format!("mnist {SMALL} --dry-run")),
         (0, format!("ablate --sweep loss {SMALL} --plan --why")),
         (0, format!("align {SMALL} --dry-run")),
         line(0, "runs"),
         line(0, "show mnist"),
         line(0, "show align"),
+        line(0, "show lm-sample"),
         line(0, "report mnist"),
         line(0, "compare mnist demo"),
         line(0, "doctor"),
@@ -121,6 +133,9 @@ fn every_file_of_the_store_fits_the_schema_the_program_prints() -> TestResult {
     ] {
         place.expect(0, &line)?;
     }
+    for line in lm::every_kind() {
+        place.expect(0, &line)?;
+    }
     let names = place.json(0, "schema")?;
     let mut schemas = BTreeMap::new();
     for name in names["schemas"]
@@ -150,7 +165,7 @@ fn every_file_of_the_store_fits_the_schema_the_program_prints() -> TestResult {
             .nth(1)
             .map(|name| name.to_string_lossy().into_owned())
             .unwrap_or_default();
-        let family = match folder.split('-').next() {
+        let family = match folder.rsplit_once('-').map(|(command, _)| command) {
             Some("demo" | "mnist") => "experiment",
             Some("ablate") => "sweep",
             Some(other) => other,
@@ -175,9 +190,26 @@ fn every_file_of_the_store_fits_the_schema_the_program_prints() -> TestResult {
             }
             _ if path.starts_with("steps") && file.ends_with(".json") => {
                 check("step", &value()?)?;
-                if let Some(curve) = value()?["body"]["outputs"]["curve"].as_str() {
-                    let object = place.store().join("objects").join(&curve[..2]).join(curve);
-                    check("curve", &serde_json::from_slice(&fs::read(object)?)?)?;
+                let outputs = &value()?["body"]["outputs"];
+                let object = |name: &str| {
+                    let digest = outputs[name].as_str()?;
+                    Some(
+                        place
+                            .store()
+                            .join("objects")
+                            .join(&digest[..2])
+                            .join(digest),
+                    )
+                };
+                for (output, schema) in [("curve", "curve"), ("log", "lm-training-log")] {
+                    if let Some(object) = object(output) {
+                        check(schema, &serde_json::from_slice(&fs::read(object)?)?)?;
+                    }
+                }
+                if let Some(rows) = object("rows") {
+                    for line in fs::read_to_string(rows)?.lines() {
+                        check("lm-row", &serde_json::from_str(line)?)?;
+                    }
                 }
             }
             _ => {}

@@ -43,6 +43,13 @@ fn fits(root: &Value, schema: &Value, value: &Value, at: &str) -> Result<(), Str
             "maximum" => value
                 .as_f64()
                 .is_none_or(|number| Some(number) <= rule.as_f64()),
+            "uniqueItems" => {
+                let items = value.as_array().map_or(&[][..], Vec::as_slice);
+                items
+                    .iter()
+                    .enumerate()
+                    .all(|(i, item)| !items[..i].contains(item))
+            }
             "minItems" => {
                 items(value).is_none_or(|items| Some(items.len() as u64) >= rule.as_u64())
             }

@@ -10,13 +10,13 @@ use undertone_lm::grammar::CompileGrammarError;
 use undertone_lm::lora::{LoraConfigError, WrongModelError};
 use undertone_lm::merge::MergeError;
 use undertone_lm::model::LoadError;
-use undertone_lm::{ReadTensorError, WriteFolderError, WriteFolderErrorKind};
 use undertone_lm::peft::{LoadAdapterError, LoadAdapterErrorKind};
 use undertone_lm::sample::SampleError;
 use undertone_lm::score::ScoreError;
 use undertone_lm::source::{OpenModelError, ParseSourceError};
 use undertone_lm::text::{ChatTemplateOfModelError, OpenTextError};
 use undertone_lm::train::TrainError;
+use undertone_lm::{ReadTensorError, WriteFolderError, WriteFolderErrorKind};
 
 use super::rows::{RowsError, RowsErrorKind};
 use crate::error::LabError;
@@ -159,7 +159,9 @@ fn of_io(error: &std::io::Error) -> u8 {
 /// What a sink refused a row with comes back inside the engine's error.
 pub(crate) fn of_sample(error: SampleError) -> LabError {
     match error {
-        SampleError::Sink(inner) => of_sink(inner, |inner| LmError::Sample(SampleError::Sink(inner))),
+        SampleError::Sink(inner) => {
+            of_sink(inner, |inner| LmError::Sample(SampleError::Sink(inner)))
+        }
         other => LmError::Sample(other).into(),
     }
 }

@@ -181,7 +181,15 @@ fn memory(config: &ModelConfig, threads: usize) -> BTreeMap<&'static str, Memory
     let lora = LoraConfig::all_projections(8, 16.0);
     let optimiser = Optimiser::adamw(1e-4, 0.0);
     let training = |precision, trainable| {
-        memory::training(config, precision, trainable, &optimiser, 1 << 30, length, threads)
+        memory::training(
+            config,
+            precision,
+            trainable,
+            &optimiser,
+            1 << 30,
+            length,
+            threads,
+        )
     };
     let sampling = |precision| memory::sampling(config, precision, BATCH, length, threads);
     let adapter = Trainable::Adapter(&lora);
@@ -191,6 +199,9 @@ fn memory(config: &ModelConfig, threads: usize) -> BTreeMap<&'static str, Memory
         ("train-adapter-f32", training(Precision::F32, adapter)),
         ("train-adapter-bf16", training(Precision::Bf16, adapter)),
         ("train-full-f32", training(Precision::F32, Trainable::Full)),
-        ("train-full-bf16", training(Precision::Bf16, Trainable::Full)),
+        (
+            "train-full-bf16",
+            training(Precision::Bf16, Trainable::Full),
+        ),
     ])
 }

@@ -153,10 +153,12 @@ pub fn training(
         Trainable::Adapter(lora) => adapter_values(config, lora),
     };
     // Values, gradients (as summed, and once more as one list), the optimiser's; an adapter is packed four times over.
-    let copies = 3 + optimiser.moments() + match trainable {
-        Trainable::Full => 0,
-        Trainable::Adapter(_) => 4,
-    };
+    let copies = 3
+        + optimiser.moments()
+        + match trainable {
+            Trainable::Full => 0,
+            Trainable::Adapter(_) => 4,
+        };
     Memory::new(
         weights(config, precision, Packing::Both),
         cache_of_token(config) * group * threads,

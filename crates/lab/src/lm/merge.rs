@@ -15,6 +15,8 @@ use undertone_lm::merge::{
     Companion, MergeOptions, MergedType, USUAL_SHARD_BYTES, companions_of, merge,
 };
 use undertone_lm::source::ModelFiles;
+use undertone_lm::text::OpenTextError;
+use undertone_lm::tokenizer::GgufVocabulary;
 
 use super::error::LmError;
 use super::subject::{Named, Subject};
@@ -87,7 +89,8 @@ pub fn merge_into(
         MergedPrecision::F32 => MergedType::F32,
         MergedPrecision::Bf16 => MergedType::Bf16,
     };
-    let (files, written) = write_model(subject, subject.open.checkpoint(), adapter, weights, folder)?;
+    let (files, written) =
+        write_model(subject, subject.open.checkpoint(), adapter, weights, folder)?;
     let result = MergeResult {
         settings: run.clone(),
         files,
@@ -113,7 +116,8 @@ pub fn write_model(
         generation: subject.open.generation(),
         companions: &companions,
     };
-    let write = |folder: &Path| merge(checkpoint, adapter, &options, folder).map_err(LmError::Merge);
+    let write =
+        |folder: &Path| merge(checkpoint, adapter, &options, folder).map_err(LmError::Merge);
     if !is_occupied(folder) {
         write(folder)?;
         return Ok((list(folder)?, Written::Now));
@@ -121,7 +125,9 @@ pub fn write_model(
     // Interrupted after the folder got its name, or asked for twice: written once more beside it, to compare.
     let again = beside(folder);
     let remove = || match fs::remove_dir_all(&again) {
-        Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(read_error(&again)(error)),
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+            Err(read_error(&again)(error))
+        }
         _ => Ok(()),
     };
     remove()?;
@@ -135,13 +141,30 @@ pub fn write_model(
     Ok((expected, Written::Before))
 }
 
-/// Returns the tokenizer's files.
+/// Returns the tokenizer's files; none of a GGUF file whose vocabulary has no merges.
 fn companions(subject: &Subject) -> Result<Vec<Companion>, LabError> {
     Ok(match &subject.open.files {
         ModelFiles::Folder(folder) => {
             companions_of(folder.path()).map_err(read_error(folder.path()))?
         }
-        ModelFiles::Gguf(_) => Vec::new(),
+        ModelFiles::Gguf(gguf) => {
+            let text_error = |source| LmError::Text {
+                model: subject.name.clone(),
+                source,
+            };
+            let vocabulary = GgufVocabulary::read(gguf.metadata())
+                .map_err(|error| text_error(OpenTextError::Metadata(error)))?;
+            let files = vocabulary
+                .to_json(&subject.text.templates)
+                .map_err(|error| text_error(OpenTextError::Tokenizer(error)))?;
+            let names = ["tokenizer.json", "tokenizer_config.json"].map(str::to_owned);
+            let with_name = |(name, content)| Companion { name, content };
+            names
+                .into_iter()
+                .zip(files.into_iter().flatten())
+                .map(with_name)
+                .collect()
+        }
     })
 }
 

@@ -187,7 +187,9 @@ pub enum RowsErrorKind {
     #[error("there is no `completion` and no `completion_tokens`")]
     NoCompletion,
     /// Tokens of another vocabulary, and no text.
-    #[error("its tokens are those of vocabulary {found}, the model's is {expected}, and there is no text to encode anew")]
+    #[error(
+        "its tokens are those of vocabulary {found}, the model's is {expected}, and there is no text to encode anew"
+    )]
     OtherVocabulary {
         /// As the row says.
         found: String,
@@ -195,13 +197,17 @@ pub enum RowsErrorKind {
         expected: String,
     },
     /// Soft labels that belong to other tokens.
-    #[error("`top` speaks of other tokens than the model's: score the rows again with a teacher that shares its vocabulary")]
+    #[error(
+        "`top` speaks of other tokens than the model's: score the rows again with a teacher that shares its vocabulary"
+    )]
     OtherTop,
     /// Soft labels without an even shape.
     #[error("`top` has lists of different lengths")]
     UnevenTop,
     /// Soft labels are asked for.
-    #[error("there is no `top`, which the objective learns from; `undertone lm score --top K` adds it, or name a `--teacher`")]
+    #[error(
+        "there is no `top`, which the objective learns from; `undertone lm score --top K` adds it, or name a `--teacher`"
+    )]
     NoTop,
     /// The row cannot be trained on.
     #[error(transparent)]
@@ -326,7 +332,9 @@ mod tests {
         let path = folder.path().join("rows.jsonl");
         std::fs::write(&path, content).expect("writable");
         RowFile::read(&path).map_err(|error| {
-            let name = error.to_string().replace(&folder.path().display().to_string(), "");
+            let name = error
+                .to_string()
+                .replace(&folder.path().display().to_string(), "");
             format!("{name}: {}", error.kind)
         })
     }
@@ -342,13 +350,20 @@ mod tests {
 
     #[test]
     fn errors_name_file_line_and_column() {
-        let error = read("{\"prompt\": \"a\"}\n{\"promt\": \"b\"}\n").expect_err("a misspelt field");
-        assert!(error.starts_with("/rows.jsonl, line 2: unknown field `promt`"), "{error}");
+        let error =
+            read("{\"prompt\": \"a\"}\n{\"promt\": \"b\"}\n").expect_err("a misspelt field");
+        assert!(
+            error.starts_with("/rows.jsonl, line 2: unknown field `promt`"),
+            "{error}"
+        );
         assert!(error.contains(", column 8"), "{error}");
         let error = read("\n\n").expect_err("no rows");
         assert_eq!(error, "/rows.jsonl: there is no row");
         let error = read("{\"prompt\": 3}").expect_err("another type");
-        assert!(error.starts_with("/rows.jsonl, line 1: invalid type: integer"), "{error}");
+        assert!(
+            error.starts_with("/rows.jsonl, line 1: invalid type: integer"),
+            "{error}"
+        );
     }
 
     #[test]
@@ -365,7 +380,10 @@ mod tests {
         let expected = "{\"row\":3,\"prompt\":\"a \\\"b\\\"\\n\",\"completion_tokens\":[1],\"log_probabilities\":[-0.1],\
                         \"finish\":\"stop\"}";
         assert_eq!(text, expected);
-        assert_eq!(parse_lines(&[&line[..], b"\n"].concat()).expect("our own"), [row.clone()]);
+        assert_eq!(
+            parse_lines(&[&line[..], b"\n"].concat()).expect("our own"),
+            [row.clone()]
+        );
         assert_eq!(row.question(), Row::of_prompt("a \"b\"\n"));
     }
 }

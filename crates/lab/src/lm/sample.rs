@@ -156,9 +156,15 @@ impl<'a> SampleJob<'a> {
             let problem = problem.to_owned();
             return Err(LmError::Setting { flag, problem }.into());
         }
-        run.settings.sampling.check().map_err(|error| of_sample(error.into()))?;
+        run.settings
+            .sampling
+            .check()
+            .map_err(|error| of_sample(error.into()))?;
         let tokenizer = &subject.text.tokenizer;
-        let grammar = run.grammar.as_deref().map(|pattern| TokenGrammar::new(pattern, tokenizer));
+        let grammar = run
+            .grammar
+            .as_deref()
+            .map(|pattern| TokenGrammar::new(pattern, tokenizer));
         Ok(Self {
             grammar: grammar.transpose().map_err(LmError::Grammar)?,
             vocabulary: speech.vocabulary_tag().to_owned(),
@@ -183,7 +189,8 @@ impl<'a> SampleJob<'a> {
 
     /// Returns how to load the model.
     pub fn load_options(&self) -> LoadOptions {
-        self.subject.load_options(self.run.precision, self.longest())
+        self.subject
+            .load_options(self.run.precision, self.longest())
     }
 
     /// Returns what the step depends on.
@@ -275,7 +282,14 @@ impl<'a> SampleJob<'a> {
             completion_tokens: Some(completion.tokens.clone()),
             vocabulary: Some(self.vocabulary.clone()),
             log_probabilities: Some(completion.log_probabilities.clone()),
-            sum: Some(completion.log_probabilities.iter().copied().map(f64::from).sum()),
+            sum: Some(
+                completion
+                    .log_probabilities
+                    .iter()
+                    .copied()
+                    .map(f64::from)
+                    .sum(),
+            ),
             finish: Some(completion.finish),
             ..self.file.rows[self.prompt_of(completion.row)].question()
         }
@@ -305,7 +319,11 @@ impl<'a> SampleJob<'a> {
             step: record.key,
             rows: output(&record, ROWS)?,
             completions: rows.len() as u64,
-            prompt_tokens: self.prompts.iter().map(|prompt| prompt.tokens.len() as u64).sum(),
+            prompt_tokens: self
+                .prompts
+                .iter()
+                .map(|prompt| prompt.tokens.len() as u64)
+                .sum(),
             completion_tokens: n,
             finishes,
             mean_log_probability: (n > 0).then(|| sum / n as f64),
@@ -325,7 +343,9 @@ impl<'a> SampleJob<'a> {
 
     /// Returns the line that the template added in the system's place, in any prompt.
     pub fn system_line(&self) -> Option<&str> {
-        self.prompts.iter().find_map(|prompt| prompt.system_line.as_deref())
+        self.prompts
+            .iter()
+            .find_map(|prompt| prompt.system_line.as_deref())
     }
 }
 
@@ -333,7 +353,9 @@ impl<'a> SampleJob<'a> {
 fn asked(row: &Row, spoken: &SpokenPrompt) -> String {
     match (&row.prompt, &row.messages) {
         (Some(prompt), _) => prompt.clone(),
-        (None, Some(messages)) => messages.last().map_or_else(String::new, |m| m.content.clone()),
+        (None, Some(messages)) => messages
+            .last()
+            .map_or_else(String::new, |m| m.content.clone()),
         (None, None) => spoken.text.clone(),
     }
 }
@@ -355,9 +377,15 @@ pub(crate) fn check_prompt(
 ) -> Result<(), RowsErrorKind> {
     let tokens = prompt.tokens.len();
     if tokens == 0 {
-        return Err(RowsErrorKind::Unusable("the prompt has no tokens".to_owned()));
+        return Err(RowsErrorKind::Unusable(
+            "the prompt has no tokens".to_owned(),
+        ));
     }
-    if let Some(token) = prompt.tokens.iter().find(|token| **token as usize >= vocabulary) {
+    if let Some(token) = prompt
+        .tokens
+        .iter()
+        .find(|token| **token as usize >= vocabulary)
+    {
         let problem = format!("token {token} is beyond the model's {vocabulary}");
         return Err(RowsErrorKind::Unusable(problem));
     }

@@ -123,7 +123,11 @@ impl<'a> ScoreJob<'a> {
         let wanted = &run.settings;
         if let Some(layer) = wanted.layers.iter().find(|layer| **layer > config.layers) {
             let problem = format!("layer {layer} is beyond the model's {}", config.layers);
-            return Err(LmError::Setting { flag: "--hidden", problem }.into());
+            return Err(LmError::Setting {
+                flag: "--hidden",
+                problem,
+            }
+            .into());
         }
         let prompts = speech.prompts(file).map_err(rows_error)?;
         // A row without completion still has a next token and hidden states.
@@ -136,8 +140,10 @@ impl<'a> ScoreJob<'a> {
             }
         });
         let mut rows = Vec::with_capacity(prompts.len());
-        for (index, (prompt, completion)) in
-            prompts.iter().zip(completions.map_err(rows_error)?).enumerate()
+        for (index, (prompt, completion)) in prompts
+            .iter()
+            .zip(completions.map_err(rows_error)?)
+            .enumerate()
         {
             let (vocabulary, context) = (config.vocabulary, config.context);
             check_prompt(prompt, completion.len(), vocabulary, context)
@@ -173,7 +179,9 @@ impl<'a> ScoreJob<'a> {
 
     /// Returns the line that the template added in the system's place, in any prompt.
     pub fn system_line(&self) -> Option<&str> {
-        self.prompts.iter().find_map(|prompt| prompt.system_line.as_deref())
+        self.prompts
+            .iter()
+            .find_map(|prompt| prompt.system_line.as_deref())
     }
 
     /// Returns exactly what the model is given first, without the completion.
@@ -183,20 +191,27 @@ impl<'a> ScoreJob<'a> {
 
     /// Returns the longest sequence, in tokens.
     pub fn longest(&self) -> usize {
-        let lengths = self.rows.iter().map(|row| row.prompt.len() + row.completion.len());
+        let lengths = self
+            .rows
+            .iter()
+            .map(|row| row.prompt.len() + row.completion.len());
         lengths.max().unwrap_or(0)
     }
 
     /// Returns how to load the model.
     pub fn load_options(&self) -> LoadOptions {
-        self.subject.load_options(self.run.precision, self.longest())
+        self.subject
+            .load_options(self.run.precision, self.longest())
     }
 
     /// Returns what the step depends on.
     pub fn identity(&self) -> StepIdentity {
         let run = &self.run;
         let mut inputs = self.subject.inputs("");
-        let tokens = self.rows.iter().flat_map(|row| [&row.prompt[..], &row.completion[..]]);
+        let tokens = self
+            .rows
+            .iter()
+            .flat_map(|row| [&row.prompt[..], &row.completion[..]]);
         inputs.insert("rows".to_owned(), self.file.digest);
         inputs.insert("tokens".to_owned(), tokens_digest(tokens));
         inputs.insert("vocabulary".to_owned(), self.subject.vocabulary);
@@ -238,21 +253,28 @@ impl<'a> ScoreJob<'a> {
     /// # Errors
     /// If the store fails, or the work is asked to stop.
     pub fn step(&self, bench: &LmBench<'_>) -> Result<StepRecord, LabError> {
-        bench.rows_step(&self.identity(), KIND, self.rows.len() as u64, |done, sink| {
-            let rows = &self.rows[done..];
-            if rows.is_empty() {
-                return Ok(());
-            }
-            let loaded = self.subject.load(self.load_options())?;
-            let mut index = done;
-            self.score(&loaded, rows, &mut |score| {
-                let row = &self.rows[index];
-                bench.control.passed((row.prompt.len() + row.completion.len()) as u64);
-                sink(&self.row(index, &score))?;
-                index += 1;
-                Ok(())
-            })
-        })
+        bench.rows_step(
+            &self.identity(),
+            KIND,
+            self.rows.len() as u64,
+            |done, sink| {
+                let rows = &self.rows[done..];
+                if rows.is_empty() {
+                    return Ok(());
+                }
+                let loaded = self.subject.load(self.load_options())?;
+                let mut index = done;
+                self.score(&loaded, rows, &mut |score| {
+                    let row = &self.rows[index];
+                    bench
+                        .control
+                        .passed((row.prompt.len() + row.completion.len()) as u64);
+                    sink(&self.row(index, &score))?;
+                    index += 1;
+                    Ok(())
+                })
+            },
+        )
     }
 
     fn row(&self, index: usize, score: &Score) -> Row {
@@ -260,7 +282,12 @@ impl<'a> ScoreJob<'a> {
         let scored = &self.rows[index];
         let tokenizer = &self.subject.text.tokenizer;
         let has_completion = !scored.completion.is_empty();
-        let text = || given.completion.clone().unwrap_or_else(|| tokenizer.decode(&scored.completion));
+        let text = || {
+            given
+                .completion
+                .clone()
+                .unwrap_or_else(|| tokenizer.decode(&scored.completion))
+        };
         let hidden = self.run.settings.layers.iter().zip(&score.hidden);
         let hidden = hidden.map(|(&layer, values)| HiddenState {
             layer,
@@ -274,10 +301,18 @@ impl<'a> ScoreJob<'a> {
             log_probabilities: has_completion.then(|| score.log_probabilities.clone()),
             sum: has_completion.then(|| sum(&score.log_probabilities)),
             finish: given.finish,
-            top: score.top_k.as_ref().filter(|_| has_completion).map(|top| TopTokens {
-                ids: top.ids.chunks(top.k).map(<[u32]>::to_vec).collect(),
-                log_probabilities: top.log_probabilities.chunks(top.k).map(<[f32]>::to_vec).collect(),
-            }),
+            top: score
+                .top_k
+                .as_ref()
+                .filter(|_| has_completion)
+                .map(|top| TopTokens {
+                    ids: top.ids.chunks(top.k).map(<[u32]>::to_vec).collect(),
+                    log_probabilities: top
+                        .log_probabilities
+                        .chunks(top.k)
+                        .map(<[f32]>::to_vec)
+                        .collect(),
+                }),
             next: score.distributions.first().map(|all| self.next(all)),
             hidden: (!self.run.settings.layers.is_empty()).then(|| hidden.collect()),
             ..given.question()

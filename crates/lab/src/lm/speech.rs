@@ -174,7 +174,9 @@ impl<'a> Speech<'a> {
         let messages: Vec<Message> = system.into_iter().chain(said).collect();
         let rendered = template.render(&messages, &self.options)?;
         Ok(SpokenPrompt {
-            tokens: self.tokenizer.encode(&rendered.text, SpecialTokens::Parse)?,
+            tokens: self
+                .tokenizer
+                .encode(&rendered.text, SpecialTokens::Parse)?,
             system_line: match rendered.system_line {
                 SystemLine::Added(line) => Some(line),
                 SystemLine::Absent | SystemLine::Undetermined => None,
@@ -252,7 +254,12 @@ impl<'a> Speech<'a> {
                 add_generation_prompt: false,
                 ..self.options.clone()
             };
-            let text = self.template.as_ref()?.render(&messages, &options).ok()?.text;
+            let text = self
+                .template
+                .as_ref()?
+                .render(&messages, &options)
+                .ok()?
+                .text;
             let after = &text[text.rfind(ANSWER)? + ANSWER.len()..];
             let tokens = self.tokenizer.encode(after, SpecialTokens::Parse).ok()?;
             let ends = self.tokenizer.end_tokens();

@@ -79,7 +79,9 @@ impl Subject {
             model: name.to_owned(),
             source,
         })?;
-        let adapter = adapter.map(|folder| SubjectAdapter::read(folder, &open)).transpose()?;
+        let adapter = adapter
+            .map(|folder| SubjectAdapter::read(folder, &open))
+            .transpose()?;
         let files = open.digests();
         Ok(Self {
             name: name.to_owned(),
@@ -134,7 +136,10 @@ impl Subject {
     /// If the processor lacks the format or a weight cannot be used.
     pub fn load(&self, options: LoadOptions) -> Result<Loaded, LabError> {
         let model = Model::load(self.open.checkpoint(), options).map_err(LmError::Load)?;
-        let adapter = self.adapter.as_ref().map(|adapter| Adapter::pack(&adapter.weights, &model));
+        let adapter = self
+            .adapter
+            .as_ref()
+            .map(|adapter| Adapter::pack(&adapter.weights, &model));
         Ok(Loaded {
             adapter: adapter.transpose().map_err(LmError::WrongModel)?,
             model,

@@ -181,7 +181,11 @@ impl<'a> TrainJob<'a> {
         };
         check_teacher(&inputs, learns_labels)?;
         let spoken = speech.prompts(inputs.rows).map_err(rows_error)?;
-        let encode = |file| speech.training_rows(file, run.ending, soft).map_err(rows_error);
+        let encode = |file| {
+            speech
+                .training_rows(file, run.ending, soft)
+                .map_err(rows_error)
+        };
         let rows = encode(inputs.rows)?;
         let evaluation = inputs.evaluation.map_or_else(|| Ok(Vec::new()), encode)?;
         if let TrainedPart::Adapter { lora } = &run.trained {
@@ -201,7 +205,11 @@ impl<'a> TrainJob<'a> {
         }
         if let Some(at) = run.evaluate_at.iter().find(|at| **at > steps) {
             let problem = format!("{at} is beyond the {steps} steps of the run");
-            return Err(LmError::Setting { flag: "--eval-at", problem }.into());
+            return Err(LmError::Setting {
+                flag: "--eval-at",
+                problem,
+            }
+            .into());
         }
         Ok(Self {
             system_line: spoken.iter().find_map(|prompt| prompt.system_line.clone()),
@@ -253,7 +261,9 @@ impl<'a> TrainJob<'a> {
     pub fn load_options(&self) -> LoadOptions {
         LoadOptions {
             gradients: true,
-            ..self.subject.load_options(self.run.precision, self.longest())
+            ..self
+                .subject
+                .load_options(self.run.precision, self.longest())
         }
     }
 
@@ -294,7 +304,12 @@ impl<'a> TrainJob<'a> {
             if let Some(soft) = row.soft().filter(|_| self.soft == SoftLabelUse::Needed) {
                 sequences.push(vec![soft.k as u32]);
                 sequences.push(soft.ids.clone());
-                sequences.push(soft.log_probabilities.iter().map(|value| value.to_bits()).collect());
+                sequences.push(
+                    soft.log_probabilities
+                        .iter()
+                        .map(|value| value.to_bits())
+                        .collect(),
+                );
             }
         }
         tokens_digest(sequences.iter().map(Vec::as_slice))
@@ -350,7 +365,10 @@ impl<'a> TrainJob<'a> {
                 kept = Some((epoch, self.plan.order(epoch)));
             }
             let (_, order) = kept.as_ref().expect("set just now");
-            order[place].iter().map(|row| &self.rows[*row as usize]).collect()
+            order[place]
+                .iter()
+                .map(|row| &self.rows[*row as usize])
+                .collect()
         })
     }
 
@@ -381,37 +399,43 @@ impl<'a> TrainJob<'a> {
     /// # Errors
     /// If the store fails, training diverges, or the work is asked to stop; the state is kept then.
     pub fn step(&self, bench: &LmBench<'_>, means: Means<'_>) -> Result<StepRecord, LabError> {
-        bench.step(&self.identity(), KIND, self.steps(), |unfinished, progress| {
-            let mut trainer = self.trainer(means)?;
-            let guides = self.guides()?;
-            let mut log = TrainingLog::default();
-            if let Some((saved, saved_log)) = progress.state.as_deref().and_then(state::decode) {
-                trainer.restore(&saved).map_err(LmError::Train)?;
-                log = saved_log;
-            }
-            let first = trainer.steps_taken();
-            bench.tell_plan(self.steps(), first);
-            let mut batches = self.batches(first);
-            for step in first..=self.steps() {
-                if self.run.evaluate_at.contains(&step) {
-                    let loss = self.evaluate(&mut trainer, &guides)?;
-                    log.evaluations.push(Evaluation { step, loss });
+        bench.step(
+            &self.identity(),
+            KIND,
+            self.steps(),
+            |unfinished, progress| {
+                let mut trainer = self.trainer(means)?;
+                let guides = self.guides()?;
+                let mut log = TrainingLog::default();
+                if let Some((saved, saved_log)) = progress.state.as_deref().and_then(state::decode)
+                {
+                    trainer.restore(&saved).map_err(LmError::Train)?;
+                    log = saved_log;
                 }
-                let Some(batch) = batches.next() else { break };
-                let report = trainer
-                    .step(&batch, guides.teacher(), guides.base())
-                    .map_err(LmError::Train)?;
-                log.steps.push(LoggedStep::new(step, &report));
-                bench.control.passed(report.tokens as u64);
-                bench.control.worked(1);
-                let end = bench.control.go_on();
-                if end.is_err() || (means.keep_now)() {
-                    unfinished.set_state(state::encode(&trainer.state(), &log)?)?;
+                let first = trainer.steps_taken();
+                bench.tell_plan(self.steps(), first);
+                let mut batches = self.batches(first);
+                for step in first..=self.steps() {
+                    if self.run.evaluate_at.contains(&step) {
+                        let loss = self.evaluate(&mut trainer, &guides)?;
+                        log.evaluations.push(Evaluation { step, loss });
+                    }
+                    let Some(batch) = batches.next() else { break };
+                    let report = trainer
+                        .step(&batch, guides.teacher(), guides.base())
+                        .map_err(LmError::Train)?;
+                    log.steps.push(LoggedStep::new(step, &report));
+                    bench.control.passed(report.tokens as u64);
+                    bench.control.worked(1);
+                    let end = bench.control.go_on();
+                    if end.is_err() || (means.keep_now)() {
+                        unfinished.set_state(state::encode(&trainer.state(), &log)?)?;
+                    }
+                    end?;
                 }
-                end?;
-            }
-            self.outputs(&trainer, &log)
-        })
+                self.outputs(&trainer, &log)
+            },
+        )
     }
 
     /// Returns the mean loss over the evaluation rows, in nats a completion token.
@@ -420,7 +444,9 @@ impl<'a> TrainJob<'a> {
         for chunk in self.evaluation.chunks(EVALUATION_ROWS) {
             let rows: Vec<&TrainingRow> = chunk.iter().collect();
             let tokens = undertone_lm::examples::completion_tokens(chunk);
-            let loss = trainer.evaluate(&rows, guides.teacher()).map_err(LmError::Train)?;
+            let loss = trainer
+                .evaluate(&rows, guides.teacher())
+                .map_err(LmError::Train)?;
             sum += loss * tokens as f64;
             n += tokens;
         }
@@ -439,7 +465,10 @@ impl<'a> TrainJob<'a> {
                 outputs.insert(WEIGHTS.to_owned(), weights_bytes(weights));
             }
             None => {
-                outputs.insert(WEIGHTS.to_owned(), state::encode_weights(&trainer.state().weights));
+                outputs.insert(
+                    WEIGHTS.to_owned(),
+                    state::encode_weights(&trainer.state().weights),
+                );
             }
         }
         Ok(outputs)
@@ -449,8 +478,17 @@ impl<'a> TrainJob<'a> {
     ///
     /// # Errors
     /// If it is damaged.
-    pub fn adapter(&self, bench: &LmBench<'_>, record: &StepRecord) -> Result<LoraWeights, LabError> {
-        let read = |name| bench.store.get(&output(record, name)?).map_err(LabError::from);
+    pub fn adapter(
+        &self,
+        bench: &LmBench<'_>,
+        record: &StepRecord,
+    ) -> Result<LoraWeights, LabError> {
+        let read = |name| {
+            bench
+                .store
+                .get(&output(record, name)?)
+                .map_err(LabError::from)
+        };
         let (config, weights) = (read(CONFIG)?, read(WEIGHTS)?);
         let parsed = parse_adapter(&config, &weights, self.subject.open.config());
         Ok(parsed.map_err(|error| LmError::Stored {
@@ -534,7 +572,11 @@ fn check_teacher(inputs: &TrainInputs<'_>, learns_labels: bool) -> Result<(), La
         return Ok(());
     };
     let problem = problem.to_owned();
-    Err(LmError::Setting { flag: "--teacher", problem }.into())
+    Err(LmError::Setting {
+        flag: "--teacher",
+        problem,
+    }
+    .into())
 }
 
 /// Frozen models beside the one in training.

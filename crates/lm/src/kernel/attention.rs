@@ -69,14 +69,26 @@ pub(crate) struct Queries<'a> {
 
 impl Queries<'_> {
     fn check(&self) {
-        let HeadShape { heads, kv_heads, head_width, window, .. } = self.shape;
+        let HeadShape {
+            heads,
+            kv_heads,
+            head_width,
+            window,
+            ..
+        } = self.shape;
         assert_eq!(heads % kv_heads, 0, "key heads divide the heads");
         assert_ne!(window, Some(0), "a query sees itself");
         assert_eq!(self.q.columns, heads * head_width, "all heads of a query");
         assert!(self.rows.end <= self.q.rows, "rows of the queries");
         let kv = self.kv;
-        assert!(kv.kv_heads() == kv_heads && kv.head_width() == head_width, "the cache's heads");
-        assert!(kv.len() >= self.position + self.rows.len(), "the queries' own keys");
+        assert!(
+            kv.kv_heads() == kv_heads && kv.head_width() == head_width,
+            "the cache's heads"
+        );
+        assert!(
+            kv.len() >= self.position + self.rows.len(),
+            "the queries' own keys"
+        );
     }
 
     /// Returns the number of rows of a key head.
@@ -135,14 +147,28 @@ pub(crate) fn attention(
     queries.check();
     let shape = queries.shape;
     assert!(kv_heads.end <= shape.kv_heads, "key heads");
-    assert!(out.rows == queries.q.rows && out.columns == queries.q.columns, "a value a query");
+    assert!(
+        out.rows == queries.q.rows && out.columns == queries.q.columns,
+        "a value a query"
+    );
     if let Some(log_sums) = log_sums {
-        assert!(log_sums.rows == out.rows && log_sums.columns == shape.heads, "a sum a head");
+        assert!(
+            log_sums.rows == out.rows && log_sums.columns == shape.heads,
+            "a sum a head"
+        );
     }
     scratch.q.reserve(FORWARD_ROWS * shape.stride());
     scratch.sums.reserve(FORWARD_ROWS * shape.stride());
-    scratch.scores.reserve(FORWARD_ROWS * Scores::stride_for(queries.kv.len()));
-    let pass = ForwardPass { queries, kv_heads, scratch, out, log_sums };
+    scratch
+        .scores
+        .reserve(FORWARD_ROWS * Scores::stride_for(queries.kv.len()));
+    let pass = ForwardPass {
+        queries,
+        kv_heads,
+        scratch,
+        out,
+        log_sums,
+    };
     run(set, pass);
 }
 
@@ -177,7 +203,9 @@ impl ForwardPass<'_> {
     unsafe fn block<I: Isa>(&mut self, kv_head: usize, block: Block) {
         let Queries { shape, kv, .. } = *self.queries;
         let (width, stride) = (shape.head_width, shape.stride());
-        let AttentionScratch { q, scores, sums, .. } = &mut *self.scratch;
+        let AttentionScratch {
+            q, scores, sums, ..
+        } = &mut *self.scratch;
 
         // 1. The block's queries, scaled.
         let q = q.as_floats_mut();
@@ -191,14 +219,26 @@ impl ForwardPass<'_> {
 
         // 2. Their scores, a panel of keys at a time.
         let panels = block.panels(0..block.rows);
-        let at = Scores { stride: Scores::stride_for(kv.len()), first_panel: panels.start };
+        let at = Scores {
+            stride: Scores::stride_for(kv.len()),
+            first_panel: panels.start,
+        };
         let keys = kv.keys(kv_head).as_ptr();
         let s = scores.as_mut_ptr();
         macro_rules! score {
             ($mr:literal, $nv:literal, $row:expr, $panel:expr) => {
                 // SAFETY: rows of the block, panels of the cache; `scores` has room for both.
                 unsafe {
-                    at.score::<I, $mr, $nv>(block, $row, $panel, q.as_ptr(), stride, keys, width, s);
+                    at.score::<I, $mr, $nv>(
+                        block,
+                        $row,
+                        $panel,
+                        q.as_ptr(),
+                        stride,
+                        keys,
+                        width,
+                        s,
+                    );
                 }
             };
         }
@@ -234,7 +274,12 @@ impl ForwardPass<'_> {
                 // SAFETY: rows of the block, keys its rows see, lanes of a value.
                 unsafe {
                     let keys = block.keys($row..$row + $mr);
-                    let strides = Strides { a_row: at.stride, a_word: 1, b_word: stride, b_lane: LANE };
+                    let strides = Strides {
+                        a_row: at.stride,
+                        a_word: 1,
+                        b_word: stride,
+                        b_lane: LANE,
+                    };
                     let a = s.add($row * at.stride + keys.start - at.first_key());
                     let b = values.add(keys.start * stride + $lane * LANE);
                     let mut acc = [[I::zero(); $nv]; $mr];

@@ -25,7 +25,13 @@ pub(crate) fn largest(x: &[Lanes]) -> f32 {
 #[inline(always)]
 pub(crate) fn exp_from(x: &Lanes, offset: f32) -> Lanes {
     let values = math::exp(x.map(|x| x - offset));
-    std::array::from_fn(|i| if x[i] == f32::NEG_INFINITY { 0.0 } else { values[i] })
+    std::array::from_fn(|i| {
+        if x[i] == f32::NEG_INFINITY {
+            0.0
+        } else {
+            values[i]
+        }
+    })
 }
 
 /// Adds the lanes of a sum, in `f64`, ascending.
@@ -49,7 +55,11 @@ impl<'a> Row<'a> {
         let (whole, tail) = x.as_chunks();
         let mut rest = [f32::NEG_INFINITY; LANE];
         rest[..tail.len()].copy_from_slice(tail);
-        Self { whole, rest, tail: tail.len() }
+        Self {
+            whole,
+            rest,
+            tail: tail.len(),
+        }
     }
 
     /// Returns the number of lanes, the rest included.
@@ -90,7 +100,10 @@ impl Softmax {
                 sums[i] += f64::from(e[i]);
             }
         }
-        Self { max, sum: sums.into_iter().sum() }
+        Self {
+            max,
+            sum: sums.into_iter().sum(),
+        }
     }
 
     /// Returns log Σ exp(z).
@@ -101,22 +114,6 @@ impl Softmax {
     /// Returns log q of a token with logit `z`.
     pub fn log_probability(&self, z: f32) -> f64 {
         f64::from(z) - self.log_sum()
-    }
-
-    /// Replaces logits by probabilities.
-    pub fn apply(&self, set: InstructionSet, z: &mut [f32]) {
-        run(
-            set,
-            Plain(|| {
-                let (whole, rest) = z.as_chunks_mut();
-                for lane in whole {
-                    *lane = self.probabilities(lane);
-                }
-                let mut lane = [f32::NEG_INFINITY; LANE];
-                lane[..rest.len()].copy_from_slice(rest);
-                rest.copy_from_slice(&self.probabilities(&lane)[..rest.len()]);
-            }),
-        );
     }
 
     #[inline(always)]
@@ -168,7 +165,10 @@ pub(crate) enum PositionTarget<'a> {
     /// It is this one.
     Token(u32),
     /// A teacher's best tokens; ids distinct.
-    TopK { ids: &'a [u32], log_probabilities: &'a [f32] },
+    TopK {
+        ids: &'a [u32],
+        log_probabilities: &'a [f32],
+    },
     /// A teacher's logits, of the whole vocabulary.
     Distribution(&'a [f32]),
 }
@@ -190,7 +190,10 @@ struct Dense<'a> {
 
 impl<'a> Dense<'a> {
     fn of(set: InstructionSet, row: &'a [f32]) -> Self {
-        Self { row: Row::of(row), softmax: Softmax::of(set, row) }
+        Self {
+            row: Row::of(row),
+            softmax: Softmax::of(set, row),
+        }
     }
 }
 
@@ -221,7 +224,10 @@ pub(crate) fn position_loss(
             loss -= softmax.log_probability(z[token as usize]);
             tokens.push((token, -1.0));
         }
-        PositionTarget::TopK { ids, log_probabilities } if kind.reverse => {
+        PositionTarget::TopK {
+            ids,
+            log_probabilities,
+        } if kind.reverse => {
             let chosen: Vec<f64> = ids.iter().map(|&id| f64::from(z[id as usize])).collect();
             let places: Vec<u32> = (0..ids.len() as u32).collect();
             let among_them = reverse_kl(&chosen, &places, log_probabilities);
@@ -229,7 +235,10 @@ pub(crate) fn position_loss(
             of_q = 0.0;
             tokens.extend(ids.iter().copied().zip(among_them.gradient));
         }
-        PositionTarget::TopK { ids, log_probabilities } => {
+        PositionTarget::TopK {
+            ids,
+            log_probabilities,
+        } => {
             assert_eq!(ids.len(), log_probabilities.len(), "a probability an id");
             let wide: Vec<f64> = log_probabilities.iter().copied().map(f64::from).collect();
             for (&id, log_p) in ids.iter().zip(log_softmax(&wide)) {
@@ -245,7 +254,10 @@ pub(crate) fn position_loss(
             of_q = 0.0;
             // log q - log p - KL = (z - z_p) - shift
             let shift = softmax.log_sum() - p.softmax.log_sum() + value;
-            teacher = Teacher::Reverse { p, shift: shift as f32 };
+            teacher = Teacher::Reverse {
+                p,
+                shift: shift as f32,
+            };
         }
         PositionTarget::Distribution(row) => {
             let p = Dense::of(set, row);
@@ -257,7 +269,13 @@ pub(crate) fn position_loss(
         loss += f64::from(factor) * divergence(set, base, own);
         of_q += factor;
     }
-    let gradient = Gradient { softmax, of_q, teacher, base, weight };
+    let gradient = Gradient {
+        softmax,
+        of_q,
+        teacher,
+        base,
+        weight,
+    };
     run(set, Plain(|| gradient.replace(z)));
     for (id, change) in tokens {
         z[id as usize] += weight * change as f32;
@@ -280,7 +298,11 @@ fn divergence(set: InstructionSet, p: Dense<'_>, q: Dense<'_>) -> f64 {
                 let e = exp_from(zp, p.softmax.max);
                 for i in 0..LANE {
                     let difference = f64::from(zp[i]) - f64::from(zq[i]);
-                    sums[i] += if e[i] == 0.0 { 0.0 } else { f64::from(e[i]) * difference };
+                    sums[i] += if e[i] == 0.0 {
+                        0.0
+                    } else {
+                        f64::from(e[i]) * difference
+                    };
                 }
             }
         }),
@@ -295,7 +317,10 @@ enum Teacher<'a> {
     /// -p
     Forward(Dense<'a>),
     /// q (z - z_p - shift)
-    Reverse { p: Dense<'a>, shift: f32 },
+    Reverse {
+        p: Dense<'a>,
+        shift: f32,
+    },
 }
 
 /// The gradient of a loss but for single tokens, with everything that is needed to compute it from the logits.

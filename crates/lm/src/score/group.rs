@@ -34,8 +34,16 @@ impl States {
         caches: &mut [&mut Cache],
         work: &mut Workspace,
     ) {
-        let spans = spans(sequences.iter().map(|(position, tokens)| (*position, tokens.len())));
-        let tokens: Vec<u32> = sequences.iter().flat_map(|(_, tokens)| *tokens).copied().collect();
+        let spans = spans(
+            sequences
+                .iter()
+                .map(|(position, tokens)| (*position, tokens.len())),
+        );
+        let tokens: Vec<u32> = sequences
+            .iter()
+            .flat_map(|(_, tokens)| *tokens)
+            .copied()
+            .collect();
         self.layers.resize_with(layers.len(), Matrix::default);
         for (&layer, states) in layers.iter().zip(&mut self.layers) {
             if layer == 0 {
@@ -73,7 +81,9 @@ impl Trunk {
         if !tokens.is_empty() {
             let mut work = Workspace::default();
             let sequence = [(0, tokens)];
-            trunk.states.run(pass, layers, &sequence, &mut [&mut trunk.cache], &mut work);
+            trunk
+                .states
+                .run(pass, layers, &sequence, &mut [&mut trunk.cache], &mut work);
         }
         trunk
     }
@@ -145,7 +155,8 @@ impl Worker {
         let families = group.families.len();
         let needed = families + group.rows().len();
         if self.caches.len() < needed {
-            self.caches.resize_with(needed, || Cache::new(&pass.model.config));
+            self.caches
+                .resize_with(needed, || Cache::new(&pass.model.config));
         }
         let (family_caches, row_caches) = self.caches.split_at_mut(families);
 
@@ -165,7 +176,8 @@ impl Worker {
             }
         }
         if tokens > 0 {
-            self.family.run(pass, layers, &sequences, &mut caches, &mut self.work);
+            self.family
+                .run(pass, layers, &sequences, &mut caches, &mut self.work);
         }
 
         // 2. What every row goes on with.
@@ -174,7 +186,11 @@ impl Worker {
         let mut free = row_caches.iter_mut();
         for (index, family) in group.families.iter().enumerate() {
             let known = trunk.len + family.shared;
-            let from = if family.shared > 0 { &family_caches[index] } else { &trunk.cache };
+            let from = if family.shared > 0 {
+                &family_caches[index]
+            } else {
+                &trunk.cache
+            };
             for row in family.rows.clone() {
                 places.push(Place {
                     family: (trunk.len, family_rows[index]),
@@ -190,7 +206,8 @@ impl Worker {
             }
         }
         if tokens > 0 {
-            self.own.run(pass, layers, &sequences, &mut caches, &mut self.work);
+            self.own
+                .run(pass, layers, &sequences, &mut caches, &mut self.work);
         }
         places
     }
@@ -225,7 +242,9 @@ impl Worker {
                         Want::Token { row, place } => {
                             let token = rows[row].completion[place] as usize;
                             scores[row].log_probabilities[place] = log_probability(&logits[token]);
-                            if let Some((labels, best)) = scores[row].top_k.as_mut().zip(best.as_ref()) {
+                            if let Some((labels, best)) =
+                                scores[row].top_k.as_mut().zip(best.as_ref())
+                            {
                                 for (slot, (id, z)) in (place * k..).zip(best) {
                                     labels.ids[slot] = *id;
                                     labels.log_probabilities[slot] = log_probability(z);
@@ -233,7 +252,8 @@ impl Worker {
                             }
                         }
                         Want::Distribution { row, place } => {
-                            scores[row].distributions[place] = logits.iter().map(log_probability).collect();
+                            scores[row].distributions[place] =
+                                logits.iter().map(log_probability).collect();
                         }
                     }
                 }
@@ -243,7 +263,14 @@ impl Worker {
     }
 
     /// Returns a score with hidden states, and room for what comes from logits.
-    fn empty_score(&self, row: &ScoreRow, place: &Place, trunk: &Trunk, layers: usize, k: usize) -> Score {
+    fn empty_score(
+        &self,
+        row: &ScoreRow,
+        place: &Place,
+        trunk: &Trunk,
+        layers: usize,
+        k: usize,
+    ) -> Score {
         let tokens = row.completion.len();
         let hidden = |layer: usize| {
             let states = row.hidden.iter().map(|&position| place.of(position));
@@ -276,12 +303,27 @@ impl Worker {
         let mut chunk = std::mem::take(&mut self.chunk);
         chunk.reset(n, model.config.width);
         for (to, (source, r)) in positions.enumerate() {
-            chunk.row_mut(to).copy_from_slice(self.states(source, trunk).last.row(r));
+            chunk
+                .row_mut(to)
+                .copy_from_slice(self.states(source, trunk).last.row(r));
         }
         let epsilon = model.config.norm_epsilon;
-        rows::norm(model.set, &chunk, &model.final_norm, epsilon, &mut self.scales, &mut self.normed);
+        rows::norm(
+            model.set,
+            &chunk,
+            &model.final_norm,
+            epsilon,
+            &mut self.scales,
+            &mut self.normed,
+        );
         self.logits.reshape(n, model.config.vocabulary);
-        pass.product(&self.normed, &model.head().forward, None, Into::Set, &mut self.logits);
+        pass.product(
+            &self.normed,
+            &model.head().forward,
+            None,
+            Into::Set,
+            &mut self.logits,
+        );
         self.chunk = chunk;
     }
 

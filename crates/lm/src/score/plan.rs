@@ -38,7 +38,9 @@ pub(super) fn trunk<'a>(rows: &[&'a [u32]]) -> &'a [u32] {
     let Some((first, rest)) = rows.split_first() else {
         return &[];
     };
-    let common = rest.iter().fold(first.len(), |common, row| shared(&first[..common], row));
+    let common = rest
+        .iter()
+        .fold(first.len(), |common, row| shared(&first[..common], row));
     if rest.is_empty() || common < LEAST_SHARED {
         return &[];
     }
@@ -53,7 +55,9 @@ pub(super) fn groups(rows: &[&[u32]], trunk: usize) -> Vec<Group> {
     while next < rows.len() {
         let (family, cost) = family(rows, trunk, next, GROUP_TOKENS.saturating_sub(tokens));
         if tokens > 0 && tokens + cost > GROUP_TOKENS {
-            groups.push(Group { families: std::mem::take(&mut families) });
+            groups.push(Group {
+                families: std::mem::take(&mut families),
+            });
             tokens = 0;
             // With a whole group's room the family may be larger.
             continue;
@@ -85,7 +89,13 @@ fn family(rows: &[&[u32]], trunk: usize, start: usize, room: usize) -> (Family, 
         (end, common, sum, cost) = (end + 1, next, sum + row.len(), cost_with_it);
     }
     let shared = if end - start > 1 { common } else { 0 };
-    (Family { rows: start..end, shared }, cost)
+    (
+        Family {
+            rows: start..end,
+            shared,
+        },
+        cost,
+    )
 }
 
 /// Returns the length of the common beginning.
@@ -99,7 +109,9 @@ mod tests {
 
     /// Rows of `shared` tokens `name` and `own` tokens of their own.
     fn options(name: u32, shared: usize, own: usize, n: u32) -> Vec<Vec<u32>> {
-        (0..n).map(|option| [vec![name; shared], vec![1000 * name + option; own]].concat()).collect()
+        (0..n)
+            .map(|option| [vec![name; shared], vec![1000 * name + option; own]].concat())
+            .collect()
     }
 
     fn plan(rows: &[Vec<u32>]) -> (usize, Vec<Vec<(Range<usize>, usize)>>) {
@@ -108,14 +120,21 @@ mod tests {
         let groups = groups(&rows, trunk);
         let named = |group: &Group| {
             let families = group.families.iter();
-            families.map(|family| (family.rows.clone(), family.shared)).collect()
+            families
+                .map(|family| (family.rows.clone(), family.shared))
+                .collect()
         };
         (trunk, groups.iter().map(named).collect())
     }
 
     #[test]
     fn options_of_a_question_are_a_family() {
-        let rows = [options(1, 40, 2, 4), options(2, 50, 3, 4), options(3, 60, 1, 4)].concat();
+        let rows = [
+            options(1, 40, 2, 4),
+            options(2, 50, 3, 4),
+            options(3, 60, 1, 4),
+        ]
+        .concat();
         let families = vec![(0..4, 40), (4..8, 50), (8..12, 60)];
         assert_eq!(plan(&rows), (0, vec![families]));
     }
@@ -133,7 +152,10 @@ mod tests {
     fn rows_with_nothing_in_common_stand_alone_in_groups_of_some_hundred_tokens() {
         let rows: Vec<Vec<u32>> = (0..7).map(|row| vec![row; 100]).collect();
         let alone = |rows: Range<usize>| rows.map(|row| (row..row + 1, 0)).collect::<Vec<_>>();
-        assert_eq!(plan(&rows), (0, vec![alone(0..2), alone(2..4), alone(4..6), alone(6..7)]));
+        assert_eq!(
+            plan(&rows),
+            (0, vec![alone(0..2), alone(2..4), alone(4..6), alone(6..7)])
+        );
     }
 
     #[test]
@@ -143,7 +165,10 @@ mod tests {
         rows.push([vec![1; 5], vec![9; 50]].concat());
         rows.push([vec![1; 5], vec![9; 50], vec![3]].concat());
         rows.push(vec![8; 10]);
-        assert_eq!(plan(&rows), (0, vec![vec![(0..2, 50), (2..4, 55), (4..5, 0)]]));
+        assert_eq!(
+            plan(&rows),
+            (0, vec![vec![(0..2, 50), (2..4, 55), (4..5, 0)]])
+        );
     }
 
     #[test]
@@ -163,8 +188,14 @@ mod tests {
     #[test]
     fn equal_and_empty_rows_are_rows() {
         assert_eq!(plan(&[]), (0, vec![]));
-        assert_eq!(plan(&[vec![], vec![]]), (0, vec![vec![(0..1, 0), (1..2, 0)]]));
-        assert_eq!(plan(&[vec![5; 9], vec![5; 9]]), (9, vec![vec![(0..1, 0), (1..2, 0)]]));
+        assert_eq!(
+            plan(&[vec![], vec![]]),
+            (0, vec![vec![(0..1, 0), (1..2, 0)]])
+        );
+        assert_eq!(
+            plan(&[vec![5; 9], vec![5; 9]]),
+            (9, vec![vec![(0..1, 0), (1..2, 0)]])
+        );
         let rows = [vec![4; 9], vec![5; 9], vec![5; 9]];
         assert_eq!(plan(&rows), (0, vec![vec![(0..1, 0), (1..3, 9)]]));
     }

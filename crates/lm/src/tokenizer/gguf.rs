@@ -4,6 +4,8 @@
 //! are read: byte-level BPE (`gpt2` in the file) and SentencePiece with scores (`llama`). Text is encoded as the
 //! model's own tokenizer does: for Qwen that includes Unicode normalisation (NFC), which llama.cpp leaves out.
 
+mod save;
+
 use std::collections::HashMap;
 
 use tokenizers::SplitDelimiterBehavior;

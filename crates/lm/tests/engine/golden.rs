@@ -20,7 +20,11 @@ const F32: f64 = 1e-4;
 /// Continues every prompt greedily.
 fn greedy(model: &Model, prompts: &[&[u32]], max_tokens: usize) -> Vec<Vec<u32>> {
     let sampling = Sampling::GREEDY;
-    let settings = SampleSettings { sampling, stop_tokens: Vec::new(), max_tokens };
+    let settings = SampleSettings {
+        sampling,
+        stop_tokens: Vec::new(),
+        max_tokens,
+    };
     let sampler = Sampler {
         model,
         adapter: None,
@@ -31,7 +35,10 @@ fn greedy(model: &Model, prompts: &[&[u32]], max_tokens: usize) -> Vec<Vec<u32>>
     };
     let prompts: Vec<Prompt> = (0..)
         .zip(prompts)
-        .map(|(row, tokens)| Prompt { row, tokens: tokens.to_vec() })
+        .map(|(row, tokens)| Prompt {
+            row,
+            tokens: tokens.to_vec(),
+        })
         .collect();
     let mut completions = Vec::new();
     let taken = sampler.run(&prompts, &mut |completion| {
@@ -54,8 +61,15 @@ impl Golden {
     /// The 4-byte words of `tensor`.
     fn words<T>(&self, tensor: &str, word: impl Fn([u8; 4]) -> T) -> Vec<T> {
         let file = SafeTensors::deserialize(&self.0).expect("a script wrote it");
-        let view = file.tensor(tensor).unwrap_or_else(|error| panic!("{tensor}: {error}"));
-        view.data().as_chunks().0.iter().map(|bytes| word(*bytes)).collect()
+        let view = file
+            .tensor(tensor)
+            .unwrap_or_else(|error| panic!("{tensor}: {error}"));
+        view.data()
+            .as_chunks()
+            .0
+            .iter()
+            .map(|bytes| word(*bytes))
+            .collect()
     }
 
     /// The tokens and, under `prefix`, the log-probabilities after each, of the three sequences.
@@ -74,7 +88,8 @@ impl Golden {
 fn greedy_texts_of_tiny_models_are_those_of_transformers() {
     for name in MODELS {
         let golden = Golden::of(name);
-        let tokens = |kind: &str, index| golden.words(&format!("{kind}/{index}"), u32::from_le_bytes);
+        let tokens =
+            |kind: &str, index| golden.words(&format!("{kind}/{index}"), u32::from_le_bytes);
         let prompts: Vec<Vec<u32>> = (0..3).map(|index| tokens("tokens", index)).collect();
         let prompts: Vec<&[u32]> = prompts.iter().map(Vec::as_slice).collect();
         let expected: Vec<Vec<u32>> = (0..3).map(|index| tokens("greedy", index)).collect();
@@ -94,18 +109,29 @@ fn gguf_files_give_the_logits_of_transformers() {
         files.push((name, "model-quantised.gguf", "quantised/"));
     }
     files.retain(|(name, file, _)| folder(name).join(file).is_file());
-    assert_eq!(files.len(), 6, "all but one have a GGUF file, and one has two");
+    assert_eq!(
+        files.len(),
+        6,
+        "all but one have a GGUF file, and one has two"
+    );
     for (name, file, prefix) in files {
         let gguf = Gguf::open(&folder(name).join(file)).expect("a script wrote it");
         let vocabulary = gguf.config().vocabulary;
         let options = LoadOptions::inference(Precision::F32);
         let model = Model::load(&gguf, options).expect("finite weights");
         let sequences = Golden::of(name).sequences(prefix, vocabulary);
-        let rows: Vec<ScoreRow> = sequences.iter().map(|(tokens, _)| everything(tokens)).collect();
+        let rows: Vec<ScoreRow> = sequences
+            .iter()
+            .map(|(tokens, _)| everything(tokens))
+            .collect();
         let found = scores(&model, &ScoreSettings::default(), &rows);
         for (found, (tokens, expected)) in found.iter().zip(&sequences) {
             let error = worst(&found.distributions.concat(), expected);
-            assert!(error < F32, "{name}/{file}, {} tokens: {error:e}", tokens.len());
+            assert!(
+                error < F32,
+                "{name}/{file}, {} tokens: {error:e}",
+                tokens.len()
+            );
         }
     }
 }
@@ -173,13 +199,19 @@ fn the_real_smollm2_writes_and_scores_what_transformers_does() {
     let found = scores(&model, &ScoreSettings::default(), &rows.collect::<Vec<_>>());
     for (found, case) in found.iter().zip(&golden.greedy) {
         let (ids, expected): (Vec<u32>, Vec<f64>) = case.next_top_20.iter().copied().unzip();
-        let found: Vec<f32> =
-            ids.iter().map(|&id| found.distributions[0][id as usize]).collect();
+        let found: Vec<f32> = ids
+            .iter()
+            .map(|&id| found.distributions[0][id as usize])
+            .collect();
         let error = worst(&found, &expected);
         assert!(error < F32, "next token: {error:e}");
     }
 
-    let prompts: Vec<&[u32]> = golden.greedy.iter().map(|case| case.tokens.as_slice()).collect();
+    let prompts: Vec<&[u32]> = golden
+        .greedy
+        .iter()
+        .map(|case| case.tokens.as_slice())
+        .collect();
     let texts = greedy(&model, &prompts, golden.greedy[0].continuation.len());
     for (found, case) in texts.iter().zip(&golden.greedy) {
         assert_eq!(*found, case.continuation);

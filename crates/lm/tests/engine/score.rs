@@ -19,19 +19,33 @@ fn tolerance(set: InstructionSet) -> f64 {
 }
 
 fn all_layers(layers: usize) -> ScoreSettings {
-    ScoreSettings { top_k: 0, layers: (1..=layers).collect() }
+    ScoreSettings {
+        top_k: 0,
+        layers: (1..=layers).collect(),
+    }
 }
 
 /// Checks a score of [`everything`] against logits and hidden states.
 #[track_caller]
-fn check(what: &str, score: &Score, tokens: &[u32], logits: &[Vec<f64>], hidden: &[f64], tolerance: f64) {
+fn check(
+    what: &str,
+    score: &Score,
+    tokens: &[u32],
+    logits: &[Vec<f64>],
+    hidden: &[f64],
+    tolerance: f64,
+) {
     let error = worst(&score.distributions.concat(), logits.iter().flatten());
     assert!(error < tolerance, "{what}: distributions {error:e}");
     let error = worst(&score.hidden.concat(), hidden);
     assert!(error < tolerance, "{what}: hidden states {error:e}");
     for (place, found) in score.log_probabilities.iter().enumerate() {
         let distribution = &score.distributions[place];
-        assert_eq!(*found, distribution[tokens[place + 1] as usize], "{what}: one pass, one value");
+        assert_eq!(
+            *found,
+            distribution[tokens[place + 1] as usize],
+            "{what}: one pass, one value"
+        );
     }
 }
 
@@ -46,11 +60,21 @@ fn distributions_and_hidden_states_are_those_of_transformers() {
             assert!(!sequences.is_empty(), "{name}");
             let rows: Vec<ScoreRow> = sequences.iter().map(|s| everything(&s.tokens)).collect();
             for (sequence, score) in sequences.iter().zip(scores(&model, &settings, &rows)) {
-                let logits: Vec<Vec<f64>> =
-                    sequence.logits.chunks_exact(vocabulary).map(log_softmax).collect();
+                let logits: Vec<Vec<f64>> = sequence
+                    .logits
+                    .chunks_exact(vocabulary)
+                    .map(log_softmax)
+                    .collect();
                 let hidden: Vec<f64> = sequence.hidden.iter().copied().map(f64::from).collect();
                 let what = format!("{name}, {set:?}");
-                check(&what, &score, &sequence.tokens, &logits, &hidden, tolerance(set));
+                check(
+                    &what,
+                    &score,
+                    &sequence.tokens,
+                    &logits,
+                    &hidden,
+                    tolerance(set),
+                );
             }
         }
     }
@@ -68,7 +92,9 @@ fn scores_are_those_of_the_reference_beyond_panels_and_windows() {
             .map(|z| undertone_lm::loss::log_softmax(z))
             .collect();
         let layers = 1..=config.layers;
-        let hidden = layers.flat_map(|layer| reference.hidden(&tokens, layer)).flatten();
+        let hidden = layers
+            .flat_map(|layer| reference.hidden(&tokens, layer))
+            .flatten();
         let hidden: Vec<f64> = hidden.collect();
         for set in sets() {
             let settings = all_layers(config.layers);
@@ -84,8 +110,15 @@ fn scores_are_those_of_the_reference_beyond_panels_and_windows() {
 fn layer_0_is_the_embedding() {
     for name in MODELS {
         let reference = ReferenceModel::from_checkpoint(&open(name)).expect("finite weights");
-        let settings = ScoreSettings { top_k: 0, layers: vec![0, 1, 0] };
-        let row = ScoreRow { prompt: vec![5, 3, 5], hidden: vec![2, 0], ..ScoreRow::default() };
+        let settings = ScoreSettings {
+            top_k: 0,
+            layers: vec![0, 1, 0],
+        };
+        let row = ScoreRow {
+            prompt: vec![5, 3, 5],
+            hidden: vec![2, 0],
+            ..ScoreRow::default()
+        };
         let score = &scores(&load(name, InstructionSet::Portable), &settings, &[row])[0];
         let embedded = reference.hidden(&[5], 0);
         let expected = [&embedded[0][..], &embedded[0][..]].concat();
@@ -110,8 +143,16 @@ fn company(vocabulary: usize) -> Vec<ScoreRow> {
         };
         let last = prompt.len() + completion.len() - 1;
         ScoreRow {
-            distributions: if index % 3 == 0 { vec![last, last / 2, 0] } else { vec![] },
-            hidden: if index % 5 == 0 { vec![last, last / 3] } else { vec![] },
+            distributions: if index % 3 == 0 {
+                vec![last, last / 2, 0]
+            } else {
+                vec![]
+            },
+            hidden: if index % 5 == 0 {
+                vec![last, last / 3]
+            } else {
+                vec![]
+            },
             prompt,
             completion,
         }
@@ -121,7 +162,10 @@ fn company(vocabulary: usize) -> Vec<ScoreRow> {
 
 #[test]
 fn a_row_has_the_same_bits_alone_among_64_and_on_any_number_of_threads() {
-    let settings = ScoreSettings { top_k: 5, layers: vec![2, 0, 1] };
+    let settings = ScoreSettings {
+        top_k: 5,
+        layers: vec![2, 0, 1],
+    };
     for name in MODELS {
         for set in sets() {
             let model = load(name, set);
@@ -132,13 +176,19 @@ fn a_row_has_the_same_bits_alone_among_64_and_on_any_number_of_threads() {
                 assert_eq!(alone[0], together[index], "{name}, {set:?}, row {index}");
             }
             for threads in [1, 2, 8] {
-                let pool = ThreadPoolBuilder::new().num_threads(threads).build().expect("a pool");
+                let pool = ThreadPoolBuilder::new()
+                    .num_threads(threads)
+                    .build()
+                    .expect("a pool");
                 let mut other_order: Vec<usize> = (0..rows.len()).collect();
-                other_order.rotate_left(threads * 9);
+                other_order.rotate_left(threads * 9 % rows.len());
                 let moved: Vec<ScoreRow> = other_order.iter().map(|&i| rows[i].clone()).collect();
                 let found = pool.install(|| scores(&model, &settings, &moved));
                 for (found, &index) in found.iter().zip(&other_order) {
-                    assert_eq!(*found, together[index], "{name}, {set:?}, {threads} threads");
+                    assert_eq!(
+                        *found, together[index],
+                        "{name}, {set:?}, {threads} threads"
+                    );
                 }
             }
         }
@@ -148,12 +198,18 @@ fn a_row_has_the_same_bits_alone_among_64_and_on_any_number_of_threads() {
 #[test]
 fn rows_that_share_a_beginning_have_the_same_bits_as_rows_that_do_not() {
     // The same rows between strangers: nothing is left to share.
-    let settings = ScoreSettings { top_k: 3, layers: vec![1] };
+    let settings = ScoreSettings {
+        top_k: 3,
+        layers: vec![1],
+    };
     let model = load("tiny-llama", InstructionSet::best());
     let vocabulary = model.config().vocabulary;
     let family: Vec<ScoreRow> = (0..6)
         .map(|option| {
-            let tokens = [draw(vocabulary, 50, 7), draw(vocabulary, 1 + option, 8 + option as u64)];
+            let tokens = [
+                draw(vocabulary, 50, 7),
+                draw(vocabulary, 1 + option, 8 + option as u64),
+            ];
             everything(&tokens.concat())
         })
         .collect();
@@ -161,7 +217,12 @@ fn rows_that_share_a_beginning_have_the_same_bits_as_rows_that_do_not() {
     let strangers: Vec<ScoreRow> = family
         .iter()
         .enumerate()
-        .flat_map(|(index, row)| [row.clone(), everything(&draw(vocabulary, 9, 60 + index as u64))])
+        .flat_map(|(index, row)| {
+            [
+                row.clone(),
+                everything(&draw(vocabulary, 9, 60 + index as u64)),
+            ]
+        })
         .collect();
     let apart = scores(&model, &settings, &strangers);
     for (together, apart) in together.iter().zip(apart.iter().step_by(2)) {
@@ -176,17 +237,24 @@ fn the_best_tokens_are_the_heads_of_the_distributions() {
         let vocabulary = model.config().vocabulary;
         let row = everything(&draw(vocabulary, 12, 3));
         for k in [1, 7, vocabulary, vocabulary + 5] {
-            let settings = ScoreSettings { top_k: k, layers: Vec::new() };
+            let settings = ScoreSettings {
+                top_k: k,
+                layers: Vec::new(),
+            };
             let score = &scores(&model, &settings, std::slice::from_ref(&row))[0];
             let best = score.top_k.as_ref().expect("they were asked for");
             assert_eq!(best.k, k.min(vocabulary));
             for place in 0..row.completion.len() {
-                let mut expected: Vec<(u32, f32)> =
-                    (0..).zip(score.distributions[place].iter().copied()).collect();
+                let mut expected: Vec<(u32, f32)> = (0..)
+                    .zip(score.distributions[place].iter().copied())
+                    .collect();
                 expected.sort_by(|a, b| b.1.total_cmp(&a.1).then(a.0.cmp(&b.0)));
                 let (ids, log_probabilities) = best.at(place);
-                let found: Vec<(u32, f32)> =
-                    ids.iter().copied().zip(log_probabilities.iter().copied()).collect();
+                let found: Vec<(u32, f32)> = ids
+                    .iter()
+                    .copied()
+                    .zip(log_probabilities.iter().copied())
+                    .collect();
                 assert_eq!(found, expected[..best.k]);
             }
         }
@@ -211,8 +279,15 @@ fn nothing_wanted_is_nothing_given() {
     let model = load("tiny-llama", InstructionSet::best());
     let rows = [
         ScoreRow::default(),
-        ScoreRow { prompt: vec![1, 2, 3], ..ScoreRow::default() },
-        ScoreRow { prompt: vec![1], completion: vec![2], ..ScoreRow::default() },
+        ScoreRow {
+            prompt: vec![1, 2, 3],
+            ..ScoreRow::default()
+        },
+        ScoreRow {
+            prompt: vec![1],
+            completion: vec![2],
+            ..ScoreRow::default()
+        },
     ];
     let found = scores(&model, &ScoreSettings::default(), &rows);
     assert_eq!(found[0], Score::default());
@@ -225,29 +300,64 @@ fn nothing_wanted_is_nothing_given() {
 fn rows_that_cannot_be_scored_are_named_before_any_work() {
     let model = load("tiny-llama", InstructionSet::best());
     let (vocabulary, positions) = (model.config().vocabulary, model.max_positions());
-    let good = ScoreRow { prompt: vec![1], completion: vec![2], ..ScoreRow::default() };
+    let good = ScoreRow {
+        prompt: vec![1],
+        completion: vec![2],
+        ..ScoreRow::default()
+    };
     let token = vocabulary as u32;
     let cases = [
-        (ScoreRow { prompt: vec![], ..good.clone() }, RowProblem::EmptyPrompt),
         (
-            ScoreRow { completion: vec![0, token], ..good.clone() },
+            ScoreRow {
+                prompt: vec![],
+                ..good.clone()
+            },
+            RowProblem::EmptyPrompt,
+        ),
+        (
+            ScoreRow {
+                completion: vec![0, token],
+                ..good.clone()
+            },
             RowProblem::Token { token, vocabulary },
         ),
         (
-            ScoreRow { completion: vec![0; positions], ..good.clone() },
-            RowProblem::TooLong { tokens: positions + 1, positions },
+            ScoreRow {
+                completion: vec![0; positions],
+                ..good.clone()
+            },
+            RowProblem::TooLong {
+                tokens: positions + 1,
+                positions,
+            },
         ),
         (
-            ScoreRow { hidden: vec![1, usize::MAX], ..good.clone() },
-            RowProblem::Position { position: usize::MAX, tokens: 2 },
+            ScoreRow {
+                hidden: vec![1, usize::MAX],
+                ..good.clone()
+            },
+            RowProblem::Position {
+                position: usize::MAX,
+                tokens: 2,
+            },
         ),
         (
-            ScoreRow { distributions: vec![2], ..good.clone() },
-            RowProblem::Position { position: 2, tokens: 2 },
+            ScoreRow {
+                distributions: vec![2],
+                ..good.clone()
+            },
+            RowProblem::Position {
+                position: 2,
+                tokens: 2,
+            },
         ),
     ];
     let settings = ScoreSettings::default();
-    let scorer = Scorer { model: &model, adapter: None, settings: &settings };
+    let scorer = Scorer {
+        model: &model,
+        adapter: None,
+        settings: &settings,
+    };
     for (bad, expected) in cases {
         let mut taken = 0;
         let error = scorer.run(&[good.clone(), bad], &mut |_| {
@@ -261,23 +371,45 @@ fn rows_that_cannot_be_scored_are_named_before_any_work() {
         assert_eq!(taken, 0);
     }
     let layers = model.config().layers;
-    let settings = ScoreSettings { top_k: 0, layers: vec![layers + 1] };
-    let scorer = Scorer { model: &model, adapter: None, settings: &settings };
-    assert!(matches!(scorer.scores(&[good]), Err(ScoreError::Layer { .. })));
+    let settings = ScoreSettings {
+        top_k: 0,
+        layers: vec![layers + 1],
+    };
+    let scorer = Scorer {
+        model: &model,
+        adapter: None,
+        settings: &settings,
+    };
+    assert!(matches!(
+        scorer.scores(&[good]),
+        Err(ScoreError::Layer { .. })
+    ));
 }
 
 #[test]
 fn scores_come_in_order_until_one_is_refused() {
     let model = load("tiny-llama", InstructionSet::best());
     let rows: Vec<ScoreRow> = (0..9)
-        .map(|row| ScoreRow { prompt: vec![1], completion: vec![2; row], ..ScoreRow::default() })
+        .map(|row| ScoreRow {
+            prompt: vec![1],
+            completion: vec![2; row],
+            ..ScoreRow::default()
+        })
         .collect();
     let settings = ScoreSettings::default();
-    let scorer = Scorer { model: &model, adapter: None, settings: &settings };
+    let scorer = Scorer {
+        model: &model,
+        adapter: None,
+        settings: &settings,
+    };
     let mut taken = Vec::new();
     let result = scorer.run(&rows, &mut |score| {
         taken.push(score.log_probabilities.len());
-        if taken.len() == 5 { Err("the disk is full".into()) } else { Ok(()) }
+        if taken.len() == 5 {
+            Err("the disk is full".into())
+        } else {
+            Ok(())
+        }
     });
     assert!(matches!(result, Err(ScoreError::Sink(_))));
     assert_eq!(taken, [0, 1, 2, 3, 4]);

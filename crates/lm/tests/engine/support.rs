@@ -33,7 +33,9 @@ pub fn sets() -> Vec<InstructionSet> {
 
 /// The folder of a tiny model.
 pub fn folder(name: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden").join(name)
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("tests/golden")
+        .join(name)
 }
 
 /// A tiny model's weights.
@@ -43,13 +45,21 @@ pub fn open(name: &str) -> HfFolder {
 
 /// A tiny model, for `set`.
 pub fn load(name: &str, set: InstructionSet) -> Model {
-    let precision = if set.pairs() { Precision::Bf16 } else { Precision::F32 };
+    let precision = if set.pairs() {
+        Precision::Bf16
+    } else {
+        Precision::F32
+    };
     Model::load_with(&open(name), LoadOptions::inference(precision), set).expect("finite weights")
 }
 
 /// Scores rows without adapter.
 pub fn scores(model: &Model, settings: &ScoreSettings, rows: &[ScoreRow]) -> Vec<Score> {
-    let scorer = Scorer { model, adapter: None, settings };
+    let scorer = Scorer {
+        model,
+        adapter: None,
+        settings,
+    };
     scorer.scores(rows).expect("sound rows")
 }
 
@@ -66,7 +76,9 @@ pub fn everything(tokens: &[u32]) -> ScoreRow {
 /// `n` tokens below `vocabulary`, drawn from stream `index`.
 pub fn draw(vocabulary: usize, n: usize, index: u64) -> Vec<u32> {
     let mut stream = Seed(3).stream("lm/test", index);
-    (0..n).map(|_| stream.below(vocabulary as u64) as u32).collect()
+    (0..n)
+        .map(|_| stream.below(vocabulary as u64) as u32)
+        .collect()
 }
 
 /// A sequence of golden values: tokens, logits `[T, V]`, hidden states `[layers, T, width]`.
@@ -110,8 +122,13 @@ pub fn log_softmax(logits: &[f32]) -> Vec<f64> {
 pub fn worst<'a>(found: &[f32], expected: impl IntoIterator<Item = &'a f64>) -> f64 {
     let expected: Vec<f64> = expected.into_iter().copied().collect();
     assert_eq!(found.len(), expected.len(), "as many values");
-    let largest = expected.iter().fold(0.0f64, |most, value| most.max(value.abs()));
-    let differences = found.iter().zip(&expected).map(|(a, b)| (f64::from(*a) - b).abs());
+    let largest = expected
+        .iter()
+        .fold(0.0f64, |most, value| most.max(value.abs()));
+    let differences = found
+        .iter()
+        .zip(&expected)
+        .map(|(a, b)| (f64::from(*a) - b).abs());
     let most = differences.fold(0.0f64, |most, d| if d <= most { most } else { d });
     most / largest
 }

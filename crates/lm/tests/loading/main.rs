@@ -8,6 +8,7 @@ mod folder;
 mod gguf;
 mod hostile;
 mod real;
+mod source;
 mod support;
 mod tiny;
 

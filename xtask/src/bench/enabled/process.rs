@@ -1,5 +1,6 @@
 //! A peer: a process of its own that measures once for every line `go` it is sent and answers with a line of JSON.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::io::{BufRead, BufReader, Write};
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
@@ -21,7 +22,8 @@ pub struct Process {
 #[derive(Deserialize)]
 #[serde(tag = "event", rename_all = "kebab-case")]
 enum Line<M> {
-    Ready { versions: String },
+    /// Names and versions of what it is made of.
+    Ready(BTreeMap<String, String>),
     Measurement(M),
 }
 
@@ -45,7 +47,13 @@ impl Process {
             answers,
         };
         match process.read::<serde::de::IgnoredAny>()? {
-            Line::Ready { versions } => eprintln!("bench: {versions} is ready"),
+            Line::Ready(versions) => {
+                let versions: Vec<String> = versions
+                    .iter()
+                    .map(|(name, version)| format!("{name} {version}"))
+                    .collect();
+                eprintln!("bench: ready: {}", versions.join(", "));
+            }
             Line::Measurement(_) => bail!("the peer measured without being asked"),
         }
         Ok(process)
@@ -65,7 +73,7 @@ impl Process {
         asks.write_all(b"go\n").context("cannot ask the peer")?;
         match self.read()? {
             Line::Measurement(measurement) => Ok(measurement),
-            Line::Ready { .. } => bail!("the peer started anew"),
+            Line::Ready(_) => bail!("the peer started anew"),
         }
     }
 

@@ -57,11 +57,16 @@ pub fn run(context: &Context, args: &LmChatArgs) -> Result<u8> {
         precision,
     } = args;
     if *no_base && adapter.is_empty() && with.is_empty() {
-        return Err(Usage("--no-base leaves nobody to talk to; name --adapter or --with".to_owned()).into());
+        return Err(Usage(
+            "--no-base leaves nobody to talk to; name --adapter or --with".to_owned(),
+        )
+        .into());
     }
     let names: Vec<&String> = std::iter::once(&model.model).chain(with).collect();
-    let subjects: Vec<Subject> =
-        names.iter().map(|name| open::subject(context, name, None)).collect::<Result<_>>()?;
+    let subjects: Vec<Subject> = names
+        .iter()
+        .map(|name| open::subject(context, name, None))
+        .collect::<Result<_>>()?;
     let loaded: Vec<Loaded> = subjects
         .iter()
         .map(|subject| subject.load(subject.load_options(open::precision(*precision), 0)))
@@ -83,7 +88,11 @@ pub fn run(context: &Context, args: &LmChatArgs) -> Result<u8> {
             .map_err(|error| LabError::from(LmError::from(error)))?;
         voices.push(voice(folder.display().to_string(), 0, Some(packed)));
     }
-    voices.extend(with.iter().zip(1..).map(|(name, model)| voice(name.clone(), model, None)));
+    voices.extend(
+        with.iter()
+            .zip(1..)
+            .map(|(name, model)| voice(name.clone(), model, None)),
+    );
 
     let prompting = open::prompting(prompting);
     let speeches: Vec<Speech<'_>> = subjects
@@ -136,10 +145,17 @@ impl Room<'_> {
         loop {
             if is_person {
                 eprint!("> ");
-                std::io::stderr().flush().context("cannot write to stderr")?;
+                std::io::stderr()
+                    .flush()
+                    .context("cannot write to stderr")?;
             }
             let mut line = String::new();
-            if stdin.lock().read_line(&mut line).context("cannot read stdin")? == 0 {
+            if stdin
+                .lock()
+                .read_line(&mut line)
+                .context("cannot read stdin")?
+                == 0
+            {
                 return Ok(turns);
             }
             match line.trim() {
@@ -197,7 +213,9 @@ impl Room<'_> {
             }
         };
         let file = RowFile::of_row("the conversation", row);
-        let spoken = self.speeches[voice.model].prompts(&file).map_err(LmError::Rows);
+        let spoken = self.speeches[voice.model]
+            .prompts(&file)
+            .map_err(LmError::Rows);
         let spoken = spoken.map_err(LabError::from)?.remove(0);
         let sampler = Sampler {
             model: &self.loaded[voice.model].model,

@@ -53,5 +53,8 @@ pub fn object<R: Serialize>(finished: &Finished<R>) -> Value {
 
 /// Says where the report is.
 pub fn say_report<R>(context: &Context, finished: &Finished<R>) {
-    context.say(format!("report: {}", finished.view.folder.join(REPORT).display()));
+    context.say(format!(
+        "report: {}",
+        finished.view.folder.join(REPORT).display()
+    ));
 }

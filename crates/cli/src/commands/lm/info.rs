@@ -26,19 +26,35 @@ fn text(info: &ModelInfo) -> String {
         ("digest", info.digest.to_string()),
     ];
     lines.extend(info.files.iter().map(|file| {
-        ("file", format!("{}, {} bytes, sha256 {}", file.name, file.bytes, file.sha256))
+        (
+            "file",
+            format!(
+                "{}, {} bytes, sha256 {}",
+                file.name, file.bytes, file.sha256
+            ),
+        )
     }));
     let config = &info.config;
-    let stored: Vec<String> =
-        info.stored_as.iter().map(|(name, n)| format!("{n} {name}")).collect();
-    let local = config.attention.iter().filter(|of| **of != LayerAttention::Global).count();
+    let stored: Vec<String> = info
+        .stored_as
+        .iter()
+        .map(|(name, n)| format!("{n} {name}"))
+        .collect();
+    let local = config
+        .attention
+        .iter()
+        .filter(|of| **of != LayerAttention::Global)
+        .count();
     let local = match local {
         0 => String::new(),
         n => format!(", {n} of them local"),
     };
     lines.extend([
         ("family", config.family.name().to_owned()),
-        ("weights", format!("{} in tensors {}", info.parameters, stored.join(", "))),
+        (
+            "weights",
+            format!("{} in tensors {}", info.parameters, stored.join(", ")),
+        ),
         ("layers", format!("{}{local}", config.layers)),
         (
             "widths",
@@ -48,7 +64,15 @@ fn text(info: &ModelInfo) -> String {
             ),
         ),
         ("context", format!("{} tokens", config.context)),
-        ("head", if config.tied_head { "the embedding" } else { "its own" }.to_owned()),
+        (
+            "head",
+            if config.tied_head {
+                "the embedding"
+            } else {
+                "its own"
+            }
+            .to_owned(),
+        ),
     ]);
     lines.extend(tokenizer(info));
     for template in &info.chat_templates {
@@ -80,9 +104,14 @@ fn text(info: &ModelInfo) -> String {
     for (work, memory) in &info.memory {
         lines.push(("memory", format!("{work}: {}", bytes_text(memory.total))));
     }
-    lines.push(("", "sampling: 64 rows of 512 tokens; adapters: rank 8; training rows: 512 tokens".to_owned()));
-    let lines: Vec<String> =
-        lines.into_iter().map(|(name, value)| format!("{name:<9} {value}")).collect();
+    lines.push((
+        "",
+        "sampling: 64 rows of 512 tokens; adapters: rank 8; training rows: 512 tokens".to_owned(),
+    ));
+    let lines: Vec<String> = lines
+        .into_iter()
+        .map(|(name, value)| format!("{name:<9} {value}"))
+        .collect();
     lines.join("\n")
 }
 
@@ -95,7 +124,10 @@ fn tokenizer(info: &ModelInfo) -> Vec<(&'static str, String)> {
         false => "",
     };
     vec![
-        ("tokens", format!("{}, digest {}", tokenizer.tokens, tokenizer.digest)),
+        (
+            "tokens",
+            format!("{}, digest {}", tokenizer.tokens, tokenizer.digest),
+        ),
         ("begins", format!("{}{adds}", one(&tokenizer.bos))),
         ("ends", ends.join(", ")),
         ("pads", one(&tokenizer.pad)),

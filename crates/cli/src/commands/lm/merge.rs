@@ -33,8 +33,13 @@ pub fn run(context: &Context, args: &LmMergeArgs) -> Result<u8> {
         },
     };
     let store = context.store()?;
-    let named = [("model", Some(&run.model)), ("adapter", run.adapter.as_ref())];
-    let inputs = named.into_iter().filter_map(|(name, of)| Some((name.to_owned(), of?.digest)));
+    let named = [
+        ("model", Some(&run.model)),
+        ("adapter", run.adapter.as_ref()),
+    ];
+    let inputs = named
+        .into_iter()
+        .filter_map(|(name, of)| Some((name.to_owned(), of?.digest)));
     let task = Task {
         command: "lm-merge",
         settings: &run,
@@ -74,7 +79,8 @@ pub fn run(context: &Context, args: &LmMergeArgs) -> Result<u8> {
     })?;
     close::say_report(context, &finished);
     if !found.iter().any(|file| file.name == "tokenizer.json") {
-        context.say("the model's file gives no tokenizer.json: copy that of the original repository");
+        context
+            .say("the model's file gives no tokenizer.json: copy that of the original repository");
     }
     Ok(exit::DONE)
 }

@@ -19,7 +19,9 @@ pub fn subject(context: &Context, model: &str, adapter: Option<&Path>) -> Result
 
 /// Reads a file of rows.
 pub fn rows(path: &Path) -> Result<RowFile> {
-    Ok(RowFile::read(path).map_err(LmError::Rows).map_err(LabError::from)?)
+    Ok(RowFile::read(path)
+        .map_err(LmError::Rows)
+        .map_err(LabError::from)?)
 }
 
 /// Names a file of rows by its path and content.

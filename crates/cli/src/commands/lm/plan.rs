@@ -79,7 +79,11 @@ impl Plan {
             .filter(|(_, bytes)| *bytes > 0)
             .map(|(name, bytes)| format!("{name} {}", bytes_text(bytes)))
             .collect();
-        format!("about {} of memory ({})", bytes_text(total), parts.join(", "))
+        format!(
+            "about {} of memory ({})",
+            bytes_text(total),
+            parts.join(", ")
+        )
     }
 
     /// Warns before the system ends the program for want of memory.
@@ -87,7 +91,9 @@ impl Plan {
         let available = environment::memory().map(|(_, available)| available as usize);
         if let Some(available) = available.filter(|available| *available < self.memory.total) {
             let available = bytes_text(available);
-            context.say(format!("only {available} of memory are free on this machine"));
+            context.say(format!(
+                "only {available} of memory are free on this machine"
+            ));
         }
     }
 }

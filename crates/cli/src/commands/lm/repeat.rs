@@ -20,7 +20,10 @@ struct Line(Vec<String>);
 
 impl Line {
     fn new(command: &str, model: &Named) -> Self {
-        Self(vec![format!("undertone lm {command} {}", word(&model.name))])
+        Self(vec![format!(
+            "undertone lm {command} {}",
+            word(&model.name)
+        )])
     }
 
     fn flag(mut self, flag: &str) -> Self {
@@ -86,7 +89,10 @@ pub fn sample(run: &SampleRun) -> String {
         .with("--max-tokens", run.settings.max_tokens)
         .maybe("--grammar", run.grammar.as_ref());
     let stops = run.stop.iter();
-    stops.fold(line, |line, stop| line.with("--stop", stop)).precision(run.precision).end()
+    stops
+        .fold(line, |line, stop| line.with("--stop", stop))
+        .precision(run.precision)
+        .end()
 }
 
 /// Returns the command that repeats a scoring run.
@@ -108,7 +114,12 @@ pub fn score(run: &ScoreRun) -> String {
         NextWanted::Top(k) => line.with("--next", k),
         NextWanted::All => line.with("--next", "all"),
     };
-    let layers: Vec<String> = run.settings.layers.iter().map(ToString::to_string).collect();
+    let layers: Vec<String> = run
+        .settings
+        .layers
+        .iter()
+        .map(ToString::to_string)
+        .collect();
     line.with("--top", run.settings.top_k)
         .maybe("--hidden", (!layers.is_empty()).then(|| layers.join(",")))
         .precision(run.precision)
@@ -151,8 +162,16 @@ pub fn train(run: &TrainRun) -> String {
     let teacher = run.teacher.as_ref();
     let line = line
         .named("--teacher", teacher.map(|teacher| &teacher.model))
-        .named("--teacher-adapter", teacher.and_then(|teacher| teacher.adapter.as_ref()))
-        .maybe("--base-kl", settings.base_kl.map(|kl| format!("{}:{}:{}", kl.first, kl.last, kl.steps)));
+        .named(
+            "--teacher-adapter",
+            teacher.and_then(|teacher| teacher.adapter.as_ref()),
+        )
+        .maybe(
+            "--base-kl",
+            settings
+                .base_kl
+                .map(|kl| format!("{}:{}:{}", kl.first, kl.last, kl.steps)),
+        );
     let line = match run.length {
         Length::Epochs(epochs) => line.with("--epochs", epochs),
         Length::Steps(steps) => line.with("--steps", steps),

@@ -43,9 +43,10 @@ pub fn run(context: &Context, args: &LmSampleArgs) -> Result<u8> {
     } = args;
     let file = match (prompts, prompt) {
         (Some(path), _) => open::rows(path)?,
-        (None, prompt) => {
-            RowFile::of_row("--prompt", Row::of_prompt(prompt.clone().unwrap_or_default()))
-        }
+        (None, prompt) => RowFile::of_row(
+            "--prompt",
+            Row::of_prompt(prompt.clone().unwrap_or_default()),
+        ),
     };
     let subject = open::subject(context, &model.model, adapter.as_deref())?;
     let prompting = open::prompting(prompting);
@@ -54,7 +55,9 @@ pub fn run(context: &Context, args: &LmSampleArgs) -> Result<u8> {
         model: subject.named(),
         adapter: subject.named_adapter(),
         prompts: open::named(&file),
-        prompt: prompts.is_none().then(|| prompt.clone().unwrap_or_default()),
+        prompt: prompts
+            .is_none()
+            .then(|| prompt.clone().unwrap_or_default()),
         prompting,
         per_prompt: *n,
         seed: Seed(sampling.seed),
@@ -93,15 +96,30 @@ pub fn run(context: &Context, args: &LmSampleArgs) -> Result<u8> {
         context,
         &store,
         &task,
-        |control| job.result(&LmBench { store: &store, control }),
+        |control| {
+            job.result(&LmBench {
+                store: &store,
+                control,
+            })
+        },
         |result: &SampleResult, recipe| present::lm_sample(result, Some(recipe)),
     )?;
     let bytes = work::silently(context, |control| {
-        let bench = LmBench { store: &store, control };
+        let bench = LmBench {
+            store: &store,
+            control,
+        };
         bench.row_bytes(&job.step(&bench)?)
     })?;
     let summary = summary(&finished.result);
-    close::rows(context, &finished, &bytes, output.as_deref(), &summary, text)
+    close::rows(
+        context,
+        &finished,
+        &bytes,
+        output.as_deref(),
+        &summary,
+        text,
+    )
 }
 
 /// Returns the regular expression that completions match.
@@ -114,7 +132,11 @@ fn pattern(grammar: Option<&str>, numbers: Option<u32>) -> Result<Option<String>
 }
 
 fn plan(context: &Context, job: &SampleJob<'_>, in_store: bool) -> Plan {
-    let prompt_tokens: u64 = job.prompts.iter().map(|prompt| prompt.tokens.len() as u64).sum();
+    let prompt_tokens: u64 = job
+        .prompts
+        .iter()
+        .map(|prompt| prompt.tokens.len() as u64)
+        .sum();
     let most_new_tokens = job.completions() * job.run.settings.max_tokens as u64;
     let batch = job.batch.min(job.completions() as usize);
     let config = job.subject.open.config();
@@ -127,7 +149,13 @@ fn plan(context: &Context, job: &SampleJob<'_>, in_store: bool) -> Plan {
         in_store,
         tokens: prompt_tokens,
         most_new_tokens,
-        memory: memory_of(config, job.run.precision, batch, job.longest(), context.threads),
+        memory: memory_of(
+            config,
+            job.run.precision,
+            batch,
+            job.longest(),
+            context.threads,
+        ),
         secs_estimated: None,
         tokens_per_sec: None,
         threads: context.threads,
@@ -174,9 +202,11 @@ fn calibrated(plan: Plan, job: &SampleJob<'_>) -> Result<Plan> {
 }
 
 fn summary(result: &SampleResult) -> String {
-    let mean = result.mean_log_probability.map_or_else(String::new, |mean| {
-        format!("; mean log-probability {mean:.3} nats a token")
-    });
+    let mean = result
+        .mean_log_probability
+        .map_or_else(String::new, |mean| {
+            format!("; mean log-probability {mean:.3} nats a token")
+        });
     format!(
         "{} completions, {} tokens: {} ended by themselves, {} complete by their grammar, {} cut off{mean}",
         result.completions,

@@ -88,15 +88,30 @@ pub fn run(context: &Context, args: &LmScoreArgs) -> Result<u8> {
         context,
         &store,
         &task,
-        |control| job.result(&LmBench { store: &store, control }),
+        |control| {
+            job.result(&LmBench {
+                store: &store,
+                control,
+            })
+        },
         |result: &ScoreResult, recipe| present::lm_score(result, Some(recipe)),
     )?;
     let bytes = work::silently(context, |control| {
-        let bench = LmBench { store: &store, control };
+        let bench = LmBench {
+            store: &store,
+            control,
+        };
         bench.row_bytes(&job.step(&bench)?)
     })?;
     let summary = summary(&finished.result);
-    close::rows(context, &finished, &bytes, output.as_deref(), &summary, text)
+    close::rows(
+        context,
+        &finished,
+        &bytes,
+        output.as_deref(),
+        &summary,
+        text,
+    )
 }
 
 fn typed_row(typed: Option<&TypedRow>) -> Row {
@@ -124,7 +139,8 @@ fn next_wanted(next: Option<&str>) -> Result<NextWanted> {
 
 fn tokens(job: &ScoreJob<'_>) -> u64 {
     let rows = job.rows().iter();
-    rows.map(|row| (row.prompt.len() + row.completion.len()) as u64).sum()
+    rows.map(|row| (row.prompt.len() + row.completion.len()) as u64)
+        .sum()
 }
 
 fn plan(context: &Context, job: &ScoreJob<'_>, in_store: bool) -> Plan {
@@ -157,7 +173,10 @@ fn calibrated(plan: Plan, job: &ScoreJob<'_>) -> Result<Plan> {
         before < CALIBRATION_TOKENS
     });
     let rows = &job.rows()[..fits.count()];
-    let n_tokens: usize = rows.iter().map(|row| row.prompt.len() + row.completion.len()).sum();
+    let n_tokens: usize = rows
+        .iter()
+        .map(|row| row.prompt.len() + row.completion.len())
+        .sum();
     job.score(&loaded, &rows[..1], &mut |_| Ok(()))?;
     let started = Instant::now();
     job.score(&loaded, rows, &mut |_| Ok(()))?;
@@ -170,11 +189,16 @@ fn calibrated(plan: Plan, job: &ScoreJob<'_>) -> Result<Plan> {
 }
 
 fn summary(result: &ScoreResult) -> String {
-    let mean = result.mean_log_probability.map_or_else(String::new, |mean| {
-        let perplexity = (-mean).exp();
-        format!("; mean log-probability {mean:.4} nats a token, perplexity {perplexity:.3}")
-    });
-    format!("{} rows, {} completion tokens{mean}", result.n, result.completion_tokens)
+    let mean = result
+        .mean_log_probability
+        .map_or_else(String::new, |mean| {
+            let perplexity = (-mean).exp();
+            format!("; mean log-probability {mean:.4} nats a token, perplexity {perplexity:.3}")
+        });
+    format!(
+        "{} rows, {} completion tokens{mean}",
+        result.n, result.completion_tokens
+    )
 }
 
 /// Writes a score for a person.
@@ -182,7 +206,10 @@ fn text(row: &Row) -> String {
     let mut lines = Vec::new();
     if let (Some(sum), Some(tokens)) = (row.sum, &row.completion_tokens) {
         let completion = row.completion.as_deref().unwrap_or_default();
-        lines.push(format!("{sum:9.4}  {} tokens  {completion:?}", tokens.len()));
+        lines.push(format!(
+            "{sum:9.4}  {} tokens  {completion:?}",
+            tokens.len()
+        ));
     }
     if let Some(next) = &row.next {
         let texts = next.texts.iter().flatten();
@@ -191,12 +218,18 @@ fn text(row: &Row) -> String {
             format!("{:9.6}  {text:?}", f64::from(*log_probability).exp())
         }));
         if next.texts.is_none() {
-            lines.push(format!("{} log-probabilities; -o FILE keeps them", next.log_probabilities.len()));
+            lines.push(format!(
+                "{} log-probabilities; -o FILE keeps them",
+                next.log_probabilities.len()
+            ));
         }
     }
     for hidden in row.hidden.iter().flatten() {
         let n = hidden.values.len();
-        lines.push(format!("layer {}: {n} numbers; -o FILE keeps them", hidden.layer));
+        lines.push(format!(
+            "layer {}: {n} numbers; -o FILE keeps them",
+            hidden.layer
+        ));
     }
     lines.join("\n")
 }

@@ -75,7 +75,12 @@ pub fn run(context: &Context, args: &LmTrainArgs) -> Result<u8> {
         keep_now: &keep_now,
     };
     let store = context.store()?;
-    let plan = plan(context, &job, means, store.lookup_step(&job.identity())?.is_some());
+    let plan = plan(
+        context,
+        &job,
+        means,
+        store.lookup_step(&job.identity())?.is_some(),
+    );
     if args.dry_run {
         return calibrated(plan, &job, means)?.print(context);
     }
@@ -96,7 +101,15 @@ pub fn run(context: &Context, args: &LmTrainArgs) -> Result<u8> {
         context,
         &store,
         &task,
-        |control| job.result(&LmBench { store: &store, control }, means),
+        |control| {
+            job.result(
+                &LmBench {
+                    store: &store,
+                    control,
+                },
+                means,
+            )
+        },
         |result: &TrainResult, recipe| present::lm_train(result, Some(recipe)),
     )?;
     if let Some(path) = &args.log {
@@ -105,14 +118,19 @@ pub fn run(context: &Context, args: &LmTrainArgs) -> Result<u8> {
     let written = match &args.output {
         None => None,
         Some(folder) => Some(work::silently(context, |control| {
-            let bench = LmBench { store: &store, control };
+            let bench = LmBench {
+                store: &store,
+                control,
+            };
             let record = job.step(&bench, means)?;
             write(&job, &bench, &record, folder)
         })?),
     };
     let mut value = close::object(&finished);
     value["output"] = json!(args.output);
-    context.print(&value, || Ok(summary(&finished.result, args.output.as_deref(), written)))?;
+    context.print(&value, || {
+        Ok(summary(&finished.result, args.output.as_deref(), written))
+    })?;
     close::say_report(context, &finished);
     Ok(exit::DONE)
 }
@@ -216,7 +234,10 @@ fn trained(args: &LmTrainArgs, subject: &Subject) -> Result<TrainedPart> {
     let rank = args.rank.unwrap_or(RANK);
     let targets = match &args.targets {
         None => Projection::ALL.into(),
-        Some(names) => names.iter().map(|name| projection(name)).collect::<Result<_>>()?,
+        Some(names) => names
+            .iter()
+            .map(|name| projection(name))
+            .collect::<Result<_>>()?,
     };
     let lora = LoraConfig {
         rank,
@@ -237,16 +258,25 @@ fn projection(name: &str) -> Result<Projection> {
     };
     Projection::ALL.into_iter().find(is_meant).ok_or_else(|| {
         let known = "q, k, v, o, gate, up, down";
-        Usage(format!("--targets: `{name}` is no projection; there are {known}")).into()
+        Usage(format!(
+            "--targets: `{name}` is no projection; there are {known}"
+        ))
+        .into()
     })
 }
 
 /// Reads `W` or `FIRST:LAST:STEPS`.
 fn annealed(text: &str) -> Result<BaseKl> {
-    let problem = || Usage(format!("--base-kl is `{text}`; a weight, or FIRST:LAST:STEPS"));
+    let problem = || {
+        Usage(format!(
+            "--base-kl is `{text}`; a weight, or FIRST:LAST:STEPS"
+        ))
+    };
     let weight = |part: &str| {
         let weight = part.parse::<f64>().ok();
-        weight.filter(|weight| weight.is_finite() && *weight >= 0.0).ok_or_else(problem)
+        weight
+            .filter(|weight| weight.is_finite() && *weight >= 0.0)
+            .ok_or_else(problem)
     };
     let parts: Vec<&str> = text.split(':').collect();
     Ok(match parts[..] {
@@ -278,15 +308,14 @@ fn optimiser(args: &LmTrainArgs) -> Result<Optimiser> {
     if args.momentum.is_some() && is_adam {
         return Err(Usage("--momentum needs --optimiser sgd".to_owned()).into());
     }
-    let in_range = |flag: &str, value: f64, range: std::ops::Range<f64>| {
-        match range.contains(&value) {
+    let in_range =
+        |flag: &str, value: f64, range: std::ops::Range<f64>| match range.contains(&value) {
             true => Ok(value),
             false => Err(Usage(format!(
                 "{flag} is {value}; {} to below {} are possible",
                 range.start, range.end
             ))),
-        }
-    };
+        };
     let learning_rate = in_range("--learning-rate", learning_rate, 0.0..1e3)?;
     let beta1 = in_range("--beta1", args.beta1.unwrap_or(0.9), 0.0..1.0)?;
     let beta2 = in_range("--beta2", args.beta2.unwrap_or(0.999), 0.0..1.0)?;
@@ -386,7 +415,11 @@ fn write(
     record: &StepRecord,
     folder: &Path,
 ) -> Result<Written, LabError> {
-    let base = job.subject.name.strip_prefix("hf:").unwrap_or(&job.subject.name);
+    let base = job
+        .subject
+        .name
+        .strip_prefix("hf:")
+        .unwrap_or(&job.subject.name);
     match job.run.trained {
         TrainedPart::Full => {
             let weights = job.full_weights(bench, record)?;
@@ -417,10 +450,14 @@ fn summary(result: &TrainResult, output: Option<&Path>, written: Option<Written>
     let mut lines = Vec::new();
     if let (Some(first), Some(last)) = (log.steps.first(), log.steps.last()) {
         let (n, first, last) = (log.steps.len(), first.loss, last.loss);
-        lines.push(format!("{n} steps; loss {first:.4} in the first, {last:.4} in the last, nats a token"));
+        lines.push(format!(
+            "{n} steps; loss {first:.4} in the first, {last:.4} in the last, nats a token"
+        ));
     }
     let evaluations = log.evaluations.iter();
-    lines.extend(evaluations.map(|at| format!("after {} steps: loss {:.4} on --eval", at.step, at.loss)));
+    lines.extend(
+        evaluations.map(|at| format!("after {} steps: loss {:.4} on --eval", at.step, at.loss)),
+    );
     lines.push(match (output, written) {
         (Some(folder), Some(Written::Before)) => format!("{} was there already", folder.display()),
         (Some(folder), _) => format!("written to {}", folder.display()),

@@ -12,7 +12,11 @@ use crate::support::{Place, TestResult};
 fn check(place: &Place, code: i32, line: &str, words: &[&str]) -> TestResult {
     let ran = place.expect(code, line)?;
     for words in words {
-        assert!(ran.stderr.contains(words), "`{line}` does not say `{words}`: {}", ran.stderr);
+        assert!(
+            ran.stderr.contains(words),
+            "`{line}` does not say `{words}`: {}",
+            ran.stderr
+        );
     }
     Ok(())
 }
@@ -20,12 +24,27 @@ fn check(place: &Place, code: i32, line: &str, words: &[&str]) -> TestResult {
 #[test]
 fn models_that_are_not_there_are_named_with_the_command_that_gets_them() -> TestResult {
     let place = Place::new()?;
-    check(&place, 2, "lm info smollm2-135m-instruct", &["undertone fetch smollm2-135m-instruct"])?;
-    check(&place, 2, "lm info no/such/model", &["no/such/model", "is not there"])?;
+    check(
+        &place,
+        2,
+        "lm info smollm2-135m-instruct",
+        &["undertone fetch smollm2-135m-instruct"],
+    )?;
+    check(
+        &place,
+        2,
+        "lm info no/such/model",
+        &["no/such/model", "is not there"],
+    )?;
     check(&place, 2, "lm info hf:nobody", &["hf:OWNER/NAME"])?;
     fs::write(place.path().join("broken.gguf"), b"GGUF and nothing else")?;
     check(&place, 2, "lm info broken.gguf", &["broken.gguf"])?;
-    check(&place, 2, &format!("lm info {} --adapter nowhere", llama()), &["nowhere", "adapter_config.json"])
+    check(
+        &place,
+        2,
+        &format!("lm info {} --adapter nowhere", llama()),
+        &["nowhere", "adapter_config.json"],
+    )
 }
 
 #[test]
@@ -36,9 +55,15 @@ fn rows_are_refused_with_file_and_line() -> TestResult {
     for (rows, words) in [
         ("", "there is no row"),
         ("{\"prompt\": \"a\"}\n{\"promt\": \"b\"}", "line 2"),
-        ("{\"prompt\": \"a\"}\n{\"promt\": \"b\"}", "unknown field `promt`"),
+        (
+            "{\"prompt\": \"a\"}\n{\"promt\": \"b\"}",
+            "unknown field `promt`",
+        ),
         ("\n{\"id\": \"1\"}", "line 2"),
-        ("{\"prompt\": \"a\", \"prompt_tokens\": [1]}", "this one has 2"),
+        (
+            "{\"prompt\": \"a\", \"prompt_tokens\": [1]}",
+            "this one has 2",
+        ),
         ("{\"prompt_tokens\": []}", "no tokens"),
         ("{\"prompt_tokens\": [112]}", "beyond the model's 112"),
     ] {
@@ -47,11 +72,29 @@ fn rows_are_refused_with_file_and_line() -> TestResult {
     }
     place.write_rows("rows.jsonl", &[json!({"prompt": "a".repeat(400)})])?;
     check(&place, 2, &line, &["line 1", "context of 256"])?;
-    place.write_rows("rows.jsonl", &[json!({"messages": [{"role": "system", "content": "s"}]})])?;
-    check(&place, 2, &format!("{line} --system other"), &["system message of its own"])?;
-    check(&place, 2, &format!("{line} --raw"), &["chat template", "`prompt`"])?;
+    place.write_rows(
+        "rows.jsonl",
+        &[json!({"messages": [{"role": "system", "content": "s"}]})],
+    )?;
+    check(
+        &place,
+        2,
+        &format!("{line} --system other"),
+        &["system message of its own"],
+    )?;
+    check(
+        &place,
+        2,
+        &format!("{line} --raw"),
+        &["chat template", "`prompt`"],
+    )?;
     place.write_rows("rows.jsonl", &[json!({"prompt": "a"})])?;
-    check(&place, 2, &format!("lm train {} --rows rows.jsonl", llama()), &["line 1", "`completion`"])?;
+    check(
+        &place,
+        2,
+        &format!("lm train {} --rows rows.jsonl", llama()),
+        &["line 1", "`completion`"],
+    )?;
     assert!(place.run_folder("lm-").is_err(), "a run was begun");
     Ok(())
 }
@@ -93,22 +136,37 @@ fn settings_that_cannot_be_used_are_named() -> TestResult {
     }
     let teacher = format!("{train} --teacher {}", llama());
     check(&place, 2, &teacher, &["--teacher", "--objective kl"])?;
-    check(&place, 2, &format!("lm score {} --prompt a --hidden 3", llama()), &["--hidden", "layer 3"])?;
-    check(&place, 2, &format!("lm score {} --prompt a --next none", llama()), &["--next"])
+    check(
+        &place,
+        2,
+        &format!("lm score {} --prompt a --hidden 3", llama()),
+        &["--hidden", "layer 3"],
+    )?;
+    check(
+        &place,
+        2,
+        &format!("lm score {} --prompt a --next none", llama()),
+        &["--next"],
+    )
 }
 
 #[test]
 fn tokens_of_another_vocabulary_are_not_taken_for_the_models() -> TestResult {
     let place = Place::new()?;
-    let foreign = json!({"prompt": "a", "completion_tokens": [5], "vocabulary": "0123456789abcdef"});
+    let foreign =
+        json!({"prompt": "a", "completion_tokens": [5], "vocabulary": "0123456789abcdef"});
     place.write_rows("rows.jsonl", &[foreign])?;
     let line = format!("lm score {} --rows rows.jsonl", llama());
     check(&place, 2, &line, &["vocabulary 0123456789abcdef", "line 1"])?;
-    let with_text =
-        json!({"prompt": "a", "completion": "b", "completion_tokens": [5, 6, 7], "vocabulary": "0123456789abcdef"});
+    let with_text = json!({"prompt": "a", "completion": "b", "completion_tokens": [5, 6, 7], "vocabulary": "0123456789abcdef"});
     place.write_rows("rows.jsonl", &[with_text])?;
     let scored = place.json(0, &line)?;
-    assert_eq!(scored["rows"][0]["completion_tokens"].as_array().map(Vec::len), Some(1));
+    assert_eq!(
+        scored["rows"][0]["completion_tokens"]
+            .as_array()
+            .map(Vec::len),
+        Some(1)
+    );
     Ok(())
 }
 
@@ -120,11 +178,16 @@ fn a_model_without_a_template_asks_for_raw_prompts() -> TestResult {
     for entry in fs::read_dir(model("tiny-llama"))? {
         let entry = entry?;
         let name = entry.file_name();
-        if name != "tokenizer_config.json" {
+        if name != "tokenizer_config.json" && entry.file_type()?.is_file() {
             fs::copy(entry.path(), folder.join(name))?;
         }
     }
-    check(&place, 2, "lm sample plain --prompt a", &["no chat template", "--raw"])?;
+    check(
+        &place,
+        2,
+        "lm sample plain --prompt a",
+        &["no chat template", "--raw"],
+    )?;
     place.expect(0, "lm sample plain --prompt a --raw --max-tokens 2")?;
     Ok(())
 }

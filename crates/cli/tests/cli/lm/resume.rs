@@ -43,9 +43,15 @@ fn killed(place: &Place, line: &str, name: &str, kills: u32) -> TestResult<u32> 
 #[test]
 fn sampled_rows_are_kept_one_by_one() -> TestResult {
     let (left_alone, place) = (Place::new()?, Place::new()?);
-    let line = format!("lm sample {} --prompts prompts.jsonl -n 200 --max-tokens 60 --batch 8 -o rows.jsonl", llama());
+    let line = format!(
+        "lm sample {} --prompts prompts.jsonl -n 200 --max-tokens 60 --batch 8 -o rows.jsonl",
+        llama()
+    );
     for place in [&left_alone, &place] {
-        place.write_rows("prompts.jsonl", &[json!({"prompt": "ab"}), json!({"prompt": "c"})])?;
+        place.write_rows(
+            "prompts.jsonl",
+            &[json!({"prompt": "ab"}), json!({"prompt": "c"})],
+        )?;
     }
     left_alone.expect(0, &line)?;
     let kills = killed(&place, &line, "rows", 3)?;
@@ -64,8 +70,9 @@ fn training_goes_on_from_its_last_state_to_the_same_bits() -> TestResult {
         "lm train {} --rows rows.jsonl --steps 150 --batch 2 --eval rows.jsonl --eval-at 0,75,150 --keep-every 0 -o student",
         llama()
     );
-    let rows: Vec<_> =
-        (0..5).map(|i| json!({"prompt": format!("p{i}"), "completion": "abc"})).collect();
+    let rows: Vec<_> = (0..5)
+        .map(|i| json!({"prompt": format!("p{i}"), "completion": "abc"}))
+        .collect();
     for place in [&left_alone, &place] {
         place.write_rows("rows.jsonl", &rows)?;
     }
@@ -101,11 +108,16 @@ fn threads_change_no_bit_of_training() -> TestResult {
         .map(|i| json!({"prompt": "p".repeat(i + 1), "completion": "q".repeat(21 - i)}))
         .collect();
     place.write_rows("rows.jsonl", &rows)?;
-    let line = format!("lm train {} --rows rows.jsonl --steps 4 --batch 20", llama());
+    let line = format!(
+        "lm train {} --rows rows.jsonl --steps 4 --batch 20",
+        llama()
+    );
     let mut adapters = Vec::new();
     for (name, flags) in [("a", "--threads 1"), ("b", "--threads 4 --kept-memory 0")] {
         place.expect(0, &format!("{line} {flags} --store {name}.store -o {name}"))?;
-        adapters.push(fs::read(place.path().join(name).join("adapter_model.safetensors"))?);
+        adapters.push(fs::read(
+            place.path().join(name).join("adapter_model.safetensors"),
+        )?);
     }
     assert!(adapters[0] == adapters[1], "threads change the adapter");
     Ok(())

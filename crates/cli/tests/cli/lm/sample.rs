@@ -10,12 +10,18 @@ use crate::support::{Place, TestResult};
 #[test]
 fn completions_come_in_order_with_everything_that_was_drawn() -> TestResult {
     let place = Place::new()?;
-    place.write_rows("prompts.jsonl", &[
-        json!({"prompt": "a", "id": "first", "meta": {"kind": 1}}),
-        json!({"messages": [{"role": "user", "content": "b"}]}),
-        json!({"prompt_tokens": [5, 6, 7]}),
-    ])?;
-    let line = format!("lm sample {} --prompts prompts.jsonl -n 3 --max-tokens 8 -o rows.jsonl", llama());
+    place.write_rows(
+        "prompts.jsonl",
+        &[
+            json!({"prompt": "a", "id": "first", "meta": {"kind": 1}}),
+            json!({"messages": [{"role": "user", "content": "b"}]}),
+            json!({"prompt_tokens": [5, 6, 7]}),
+        ],
+    )?;
+    let line = format!(
+        "lm sample {} --prompts prompts.jsonl -n 3 --max-tokens 8 -o rows.jsonl",
+        llama()
+    );
     let ran = place.expect(0, &line)?;
     assert!(ran.stdout.starts_with("9 completions, "), "{ran:?}");
     let rows = place.read_rows("rows.jsonl")?;
@@ -30,9 +36,15 @@ fn completions_come_in_order_with_everything_that_was_drawn() -> TestResult {
         // Absolute: the row's sum is of f32 values.
         assert!((row["sum"].as_f64().ok_or("a sum")? - sum).abs() < 1e-4);
         let finish = row["finish"].as_str().ok_or("a reason")?;
-        assert_eq!(finish == "length", tokens.len() == 8 && !["2", "0"].contains(&tokens[7].to_string().as_str()));
+        assert_eq!(
+            finish == "length",
+            tokens.len() == 8 && !["2", "0"].contains(&tokens[7].to_string().as_str())
+        );
     }
-    assert_eq!((&rows[2]["id"], &rows[2]["meta"]["kind"]), (&"first".into(), &1.into()));
+    assert_eq!(
+        (&rows[2]["id"], &rows[2]["meta"]["kind"]),
+        (&"first".into(), &1.into())
+    );
     assert_eq!(rows[3]["messages"][0]["content"], "b");
     assert_eq!(rows[8]["prompt_tokens"], json!([5, 6, 7]));
     Ok(())
@@ -41,9 +53,14 @@ fn completions_come_in_order_with_everything_that_was_drawn() -> TestResult {
 #[test]
 fn batch_and_threads_change_no_byte_and_the_seed_does() -> TestResult {
     let place = Place::new()?;
-    let prompts: Vec<_> = (0..12).map(|i| json!({"prompt": "x".repeat(i + 1)})).collect();
+    let prompts: Vec<_> = (0..12)
+        .map(|i| json!({"prompt": "x".repeat(i + 1)}))
+        .collect();
     place.write_rows("prompts.jsonl", &prompts)?;
-    let line = format!("lm sample {} --prompts prompts.jsonl --max-tokens 12", llama());
+    let line = format!(
+        "lm sample {} --prompts prompts.jsonl --max-tokens 12",
+        llama()
+    );
     let mut files = Vec::new();
     for (name, flags) in [
         ("a", "--batch 64 --threads 2"),
@@ -52,7 +69,10 @@ fn batch_and_threads_change_no_byte_and_the_seed_does() -> TestResult {
         ("d", "--seed 1"),
     ] {
         // A store of its own: else the second would be taken from there.
-        place.expect(0, &format!("{line} {flags} --store {name}.store -o {name}.jsonl"))?;
+        place.expect(
+            0,
+            &format!("{line} {flags} --store {name}.store -o {name}.jsonl"),
+        )?;
         files.push(fs::read(place.path().join(format!("{name}.jsonl")))?);
     }
     assert_eq!(files[0], files[1]);
@@ -64,7 +84,10 @@ fn batch_and_threads_change_no_byte_and_the_seed_does() -> TestResult {
 #[test]
 fn a_repeated_command_computes_nothing_and_writes_its_file_again() -> TestResult {
     let place = Place::new()?;
-    let line = format!("lm sample {} --prompt ab -n 4 --max-tokens 6 -o rows.jsonl", llama());
+    let line = format!(
+        "lm sample {} --prompt ab -n 4 --max-tokens 6 -o rows.jsonl",
+        llama()
+    );
     place.expect(0, &line)?;
     let first = fs::read(place.path().join("rows.jsonl"))?;
     fs::remove_file(place.path().join("rows.jsonl"))?;
@@ -88,10 +111,18 @@ fn a_grammar_and_numbers_are_kept_to() -> TestResult {
         let text = row["completion"].as_str().ok_or("a text")?;
         let numbers: Vec<&str> = text.split(", ").collect();
         assert_eq!(numbers.len(), 4, "{text}");
-        assert!(numbers.iter().all(|n| n.parse::<u16>().is_ok_and(|n| n < 1000)), "{text}");
+        assert!(
+            numbers
+                .iter()
+                .all(|n| n.parse::<u16>().is_ok_and(|n| n < 1000)),
+            "{text}"
+        );
     }
     let ran = place.expect(0, &format!("{line} --grammar ab|cd --quiet"))?;
-    assert!(ran.stdout.lines().all(|line| ["ab", "cd"].contains(&line)), "{ran:?}");
+    assert!(
+        ran.stdout.lines().all(|line| ["ab", "cd"].contains(&line)),
+        "{ran:?}"
+    );
     Ok(())
 }
 
@@ -103,9 +134,15 @@ fn greedy_and_raw_prompts_need_no_template() -> TestResult {
     let (chat, raw) = (chat?, raw?);
     assert_eq!(raw["result"]["first_prompt"], "ab");
     let text = chat["result"]["first_prompt"].as_str().ok_or("a text")?;
-    assert_eq!(text, "<|im_start|>user\nab<|im_end|>\n<|im_start|>assistant\n");
+    assert_eq!(
+        text,
+        "<|im_start|>user\nab<|im_end|>\n<|im_start|>assistant\n"
+    );
     let ran = place.expect(0, &format!("{line} --system be --show-prompt"))?;
-    assert!(ran.stderr.contains("<|im_start|>system\nbe<|im_end|>"), "{ran:?}");
+    assert!(
+        ran.stderr.contains("<|im_start|>system\nbe<|im_end|>"),
+        "{ran:?}"
+    );
     Ok(())
 }
 
@@ -130,7 +167,10 @@ fn every_architecture_answers() -> TestResult {
     for name in ["tiny-llama3", "tiny-qwen2", "tiny-qwen3", "tiny-gemma3"] {
         let line = format!("lm sample {} --prompt a --raw --max-tokens 3", model(name));
         let printed = place.json(0, &line)?;
-        assert!(printed["result"]["completion_tokens"].as_u64() >= Some(1), "{name}");
+        assert!(
+            printed["result"]["completion_tokens"].as_u64() >= Some(1),
+            "{name}"
+        );
     }
     Ok(())
 }

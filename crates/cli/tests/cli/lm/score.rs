@@ -8,14 +8,33 @@ use crate::support::{Place, TestResult};
 #[test]
 fn scores_of_sampled_rows_are_what_sampling_said() -> TestResult {
     let place = Place::new()?;
-    place.write_rows("prompts.jsonl", &[json!({"prompt": "ab"}), json!({"prompt": "c d"})])?;
+    place.write_rows(
+        "prompts.jsonl",
+        &[json!({"prompt": "ab"}), json!({"prompt": "c d"})],
+    )?;
     let llama = llama();
-    place.expect(0, &format!("lm sample {llama} --prompts prompts.jsonl -n 3 --max-tokens 9 -o rows.jsonl"))?;
-    place.expect(0, &format!("lm score {llama} --rows rows.jsonl --top 5 -o scores.jsonl"))?;
-    let (sampled, scored) = (place.read_rows("rows.jsonl")?, place.read_rows("scores.jsonl")?);
+    place.expect(
+        0,
+        &format!("lm sample {llama} --prompts prompts.jsonl -n 3 --max-tokens 9 -o rows.jsonl"),
+    )?;
+    place.expect(
+        0,
+        &format!("lm score {llama} --rows rows.jsonl --top 5 -o scores.jsonl"),
+    )?;
+    let (sampled, scored) = (
+        place.read_rows("rows.jsonl")?,
+        place.read_rows("scores.jsonl")?,
+    );
     assert_eq!(sampled.len(), scored.len());
     for (before, after) in sampled.iter().zip(&scored) {
-        for field in ["row", "prompt", "completion", "completion_tokens", "finish", "vocabulary"] {
+        for field in [
+            "row",
+            "prompt",
+            "completion",
+            "completion_tokens",
+            "finish",
+            "vocabulary",
+        ] {
             assert_eq!(before[field], after[field], "{field}");
         }
         let [before, after_values] = [before, after].map(|row| numbers(&row["log_probabilities"]));
@@ -26,7 +45,10 @@ fn scores_of_sampled_rows_are_what_sampling_said() -> TestResult {
         }
         let top = after["top"]["ids"].as_array().ok_or("top")?;
         assert_eq!(top.len(), after_values.len());
-        assert!(top.iter().all(|ids| ids.as_array().is_some_and(|ids| ids.len() == 5)));
+        assert!(
+            top.iter()
+                .all(|ids| ids.as_array().is_some_and(|ids| ids.len() == 5))
+        );
     }
     Ok(())
 }
@@ -54,13 +76,33 @@ fn typed_rows_ends_and_hidden_states() -> TestResult {
     let place = Place::new()?;
     let line = format!("lm score {} --prompt ab --completion cd", llama());
     let [open, ended] = ["", " --end"].map(|flag| place.json(0, &format!("{line}{flag}")));
-    let tokens = |printed: &serde_json::Value| printed["rows"][0]["completion_tokens"].as_array().map(Vec::len);
+    let tokens = |printed: &serde_json::Value| {
+        printed["rows"][0]["completion_tokens"]
+            .as_array()
+            .map(Vec::len)
+    };
     let (open, ended) = (open?, ended?);
     assert_eq!(tokens(&open).map(|n| n + 1), tokens(&ended));
-    assert_eq!(ended["rows"][0]["completion_tokens"].as_array().and_then(|t| t.last().cloned()), Some(2.into()));
+    assert_eq!(
+        ended["rows"][0]["completion_tokens"]
+            .as_array()
+            .and_then(|t| t.last().cloned()),
+        Some(2.into())
+    );
     let hidden = place.json(0, &format!("lm score {} --prompt ab --hidden 0,2", llama()))?;
-    let states = hidden["rows"][0]["hidden"].as_array().ok_or("hidden states")?;
-    assert_eq!(states.iter().map(|state| numbers(&state["values"]).len()).collect::<Vec<_>>(), [32, 32]);
-    assert_eq!((&states[0]["layer"], &states[1]["layer"]), (&0.into(), &2.into()));
+    let states = hidden["rows"][0]["hidden"]
+        .as_array()
+        .ok_or("hidden states")?;
+    assert_eq!(
+        states
+            .iter()
+            .map(|state| numbers(&state["values"]).len())
+            .collect::<Vec<_>>(),
+        [32, 32]
+    );
+    assert_eq!(
+        (&states[0]["layer"], &states[1]["layer"]),
+        (&0.into(), &2.into())
+    );
     Ok(())
 }

@@ -39,13 +39,16 @@ fn serialize(tensors: &[(&str, &[f32])], metadata: Option<HashMap<String, String
     let bytes: Vec<(&str, usize, Vec<u8>)> = tensors
         .iter()
         .map(|(name, values)| {
-            let bytes = values.iter().flat_map(|value| value.to_le_bytes()).collect();
+            let bytes = values
+                .iter()
+                .flat_map(|value| value.to_le_bytes())
+                .collect();
             (*name, values.len(), bytes)
         })
         .collect();
     let views = bytes.iter().map(|(name, n, bytes)| {
-        let view = TensorView::new(Dtype::F32, vec![*n], bytes)
-            .expect("bytes were made from the values");
+        let view =
+            TensorView::new(Dtype::F32, vec![*n], bytes).expect("bytes were made from the values");
         (*name, view)
     });
     safetensors::serialize(views, metadata).expect("names and shapes are plain")
@@ -75,7 +78,12 @@ fn values(tensors: &SafeTensors<'_>, name: &str) -> Option<Vec<f32>> {
     let tensor = tensors.tensor(name).ok()?;
     let (bytes, rest) = tensor.data().as_chunks::<4>();
     let is_ours = tensor.dtype() == Dtype::F32 && rest.is_empty();
-    is_ours.then(|| bytes.iter().map(|bytes| f32::from_le_bytes(*bytes)).collect())
+    is_ours.then(|| {
+        bytes
+            .iter()
+            .map(|bytes| f32::from_le_bytes(*bytes))
+            .collect()
+    })
 }
 
 #[cfg(test)]
@@ -93,7 +101,10 @@ mod tests {
         };
         let log = TrainingLog {
             steps: Vec::new(),
-            evaluations: vec![Evaluation { step: 0, loss: 0.1 + 0.2 }],
+            evaluations: vec![Evaluation {
+                step: 0,
+                loss: 0.1 + 0.2,
+            }],
         };
         let bytes = encode(&state, &log).expect("plain values");
         let (back, back_log) = decode(&bytes).expect("our own");

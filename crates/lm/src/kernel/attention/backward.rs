@@ -64,10 +64,19 @@ pub(crate) fn attention_backward(
 ) {
     queries.check();
     let (shape, keys) = (queries.shape, queries.kv.len());
-    assert!(queries.position == 0 && keys == queries.rows.len(), "a whole sequence");
-    assert!(log_sums.columns == shape.heads && log_sums.rows == queries.q.rows, "a sum a head");
+    assert!(
+        queries.position == 0 && keys == queries.rows.len(),
+        "a whole sequence"
+    );
+    assert!(
+        log_sums.columns == shape.heads && log_sums.rows == queries.q.rows,
+        "a sum a head"
+    );
     for x in [d_out, &*gradients.q] {
-        assert!(x.columns == queries.q.columns && x.rows == queries.q.rows, "a value a query");
+        assert!(
+            x.columns == queries.q.columns && x.rows == queries.q.rows,
+            "a value a query"
+        );
     }
     for x in [&*gradients.k, &*gradients.v] {
         assert!(
@@ -82,11 +91,26 @@ pub(crate) fn attention_backward(
     let backward = &mut scratch.backward;
     backward.d_out.reserve(ROWS * stride);
     backward.d_scores.reserve(ROWS * columns);
-    for rows in [&mut backward.key_rows, &mut backward.d_keys, &mut backward.d_values] {
+    for rows in [
+        &mut backward.key_rows,
+        &mut backward.d_keys,
+        &mut backward.d_values,
+    ] {
         rows.reserve(keys * stride);
     }
-    backward.value_panels.reserve(keys.div_ceil(LANE) * LANE * shape.head_width);
-    run(set, BackwardPass { queries, log_sums, d_out, scratch, gradients });
+    backward
+        .value_panels
+        .reserve(keys.div_ceil(LANE) * LANE * shape.head_width);
+    run(
+        set,
+        BackwardPass {
+            queries,
+            log_sums,
+            d_out,
+            scratch,
+            gradients,
+        },
+    );
 }
 
 struct BackwardPass<'a> {
@@ -132,7 +156,11 @@ impl BackwardPass<'_> {
     fn turn_around(&mut self, kv_head: usize) {
         let (kv, shape) = (self.queries.kv, self.queries.shape);
         let (width, stride) = (shape.head_width, shape.stride());
-        let Scratch { key_rows, value_panels, .. } = &mut self.scratch.backward;
+        let Scratch {
+            key_rows,
+            value_panels,
+            ..
+        } = &mut self.scratch.backward;
         let (key_rows, value_panels) = (key_rows.as_floats_mut(), value_panels.as_floats_mut());
         let (keys, values) = (kv.keys(kv_head), kv.values(kv_head));
         // Lanes of the last panel that are no position.
@@ -140,7 +168,10 @@ impl BackwardPass<'_> {
         value_panels[panels.start * LANE * width..panels.end * LANE * width].fill(0.0);
         for position in 0..kv.len() {
             let (panel, lane) = (position / LANE * width, position % LANE);
-            let (row, value) = (&mut key_rows[position * stride..], &values[position * stride..]);
+            let (row, value) = (
+                &mut key_rows[position * stride..],
+                &values[position * stride..],
+            );
             for feature in 0..width {
                 let at = (panel + feature) * LANE + lane;
                 row[feature] = keys[at];
@@ -177,7 +208,12 @@ impl BackwardPass<'_> {
         let (width, stride) = (shape.head_width, shape.stride());
         let panels = block.panels(0..block.rows);
         let at = self.place(block);
-        let AttentionScratch { q, scores, backward, .. } = &mut *self.scratch;
+        let AttentionScratch {
+            q,
+            scores,
+            backward,
+            ..
+        } = &mut *self.scratch;
         let products = [
             (q.as_ptr(), kv.keys(kv_head).as_ptr(), scores.as_mut_ptr()),
             (
@@ -204,9 +240,14 @@ impl BackwardPass<'_> {
     fn weights(&mut self, kv_head: usize, block: Block) {
         let at = self.place(block);
         let columns = at.columns(block);
-        let AttentionScratch { scores, backward, .. } = &mut *self.scratch;
+        let AttentionScratch {
+            scores, backward, ..
+        } = &mut *self.scratch;
         let scores = scores.as_floats_mut().chunks_exact_mut(at.stride);
-        let d_scores = backward.d_scores.as_floats_mut().chunks_exact_mut(at.stride);
+        let d_scores = backward
+            .d_scores
+            .as_floats_mut()
+            .chunks_exact_mut(at.stride);
         for (row, (s, d)) in scores.zip(d_scores).take(block.rows).enumerate() {
             let (r, head) = self.queries.place(kv_head, block.first + row);
             let log_sum = self.log_sums.row(r)[head];
@@ -239,7 +280,12 @@ impl BackwardPass<'_> {
                 // SAFETY: rows of the block, keys its rows see, lanes of a key.
                 unsafe {
                     let seen = block.keys($row..$row + $mr);
-                    let strides = Strides { a_row: at.stride, a_word: 1, b_word: stride, b_lane: LANE };
+                    let strides = Strides {
+                        a_row: at.stride,
+                        a_word: 1,
+                        b_word: stride,
+                        b_lane: LANE,
+                    };
                     let a = ds.add($row * at.stride + seen.start - at.first_key());
                     let b = keys.add(seen.start * stride + $lane * LANE);
                     let mut acc = [[I::zero(); $nv]; $mr];
@@ -249,7 +295,12 @@ impl BackwardPass<'_> {
             };
         }
         over_tiles!(I, block.rows, 0..stride / LANE, mix);
-        for (row, sums) in sums.as_floats().chunks_exact(stride).take(block.rows).enumerate() {
+        for (row, sums) in sums
+            .as_floats()
+            .chunks_exact(stride)
+            .take(block.rows)
+            .enumerate()
+        {
             let (r, head) = self.queries.place(kv_head, block.first + row);
             let dq = &mut self.gradients.q.row_mut(r)[head * width..][..width];
             for (dq, sum) in dq.iter_mut().zip(sums) {
@@ -263,10 +314,23 @@ impl BackwardPass<'_> {
     unsafe fn keys_and_values_gradient<I: Isa>(&mut self, block: Block) {
         let stride = self.queries.shape.stride();
         let (at, keys) = (self.place(block), block.keys(0..block.rows));
-        let AttentionScratch { q, scores, backward, .. } = &mut *self.scratch;
+        let AttentionScratch {
+            q,
+            scores,
+            backward,
+            ..
+        } = &mut *self.scratch;
         let products = [
-            (scores.as_ptr(), backward.d_out.as_ptr(), backward.d_values.as_mut_ptr()),
-            (backward.d_scores.as_ptr(), q.as_ptr(), backward.d_keys.as_mut_ptr()),
+            (
+                scores.as_ptr(),
+                backward.d_out.as_ptr(),
+                backward.d_values.as_mut_ptr(),
+            ),
+            (
+                backward.d_scores.as_ptr(),
+                q.as_ptr(),
+                backward.d_keys.as_mut_ptr(),
+            ),
         ];
         for (a, b, sums) in products {
             macro_rules! mix {

@@ -85,7 +85,10 @@ impl Scores {
     /// # Safety
     /// The processor has `I`; the rows are the block's, the panels `b`'s; `scores` has room for both.
     #[inline(always)]
-    #[expect(clippy::too_many_arguments, reason = "operands of a product and where they stand")]
+    #[expect(
+        clippy::too_many_arguments,
+        reason = "operands of a product and where they stand"
+    )]
     pub unsafe fn score<I: Isa, const MR: usize, const NV: usize>(
         &self,
         block: Block,
@@ -103,7 +106,12 @@ impl Scores {
         }
         // SAFETY: forwarded.
         unsafe {
-            let at = Strides { a_row, a_word: 1, b_word: LANE, b_lane: width * LANE };
+            let at = Strides {
+                a_row,
+                a_word: 1,
+                b_word: LANE,
+                b_lane: width * LANE,
+            };
             let mut acc = [[I::zero(); NV]; MR];
             let (a, b) = (a.add(row * a_row), b.add(panel * width * LANE));
             tile_f32::<I, MR, NV>(a, b, at, width, &mut acc);

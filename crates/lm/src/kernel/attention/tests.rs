@@ -18,8 +18,14 @@ struct Case {
 const FIRST: usize = 2;
 
 /// heads, key heads, head width
-const SHAPES: [(usize, usize, usize); 6] =
-    [(1, 1, 16), (3, 1, 6), (4, 2, 8), (6, 3, 24), (2, 2, 18), (9, 3, 64)];
+const SHAPES: [(usize, usize, usize); 6] = [
+    (1, 1, 16),
+    (3, 1, 6),
+    (4, 2, 8),
+    (6, 3, 24),
+    (2, 2, 18),
+    (9, 3, 64),
+];
 
 fn case((heads, kv_heads, head_width): (usize, usize, usize), tokens: usize) -> Case {
     let mut stream = Seed(9).stream("lm/test", (heads * 1000 + tokens) as u64);
@@ -82,7 +88,14 @@ impl Case {
             // Key head by key head, the last first, as threads might.
             for head in (0..self.shape.kv_heads).rev() {
                 let (out, log_sums) = (Output::of(&mut out), Output::of(&mut log_sums));
-                attention(set, &queries, head..head + 1, &mut scratch, out, Some(log_sums));
+                attention(
+                    set,
+                    &queries,
+                    head..head + 1,
+                    &mut scratch,
+                    out,
+                    Some(log_sums),
+                );
             }
         }
         (out, log_sums)
@@ -93,7 +106,11 @@ impl Case {
         let (_, log_sums) = self.attend(set, self.tokens);
         let like = |x: &Matrix| Matrix::zeros(x.rows, x.columns);
         let (mut q, mut k, mut v) = (like(&self.q), like(&self.k), like(&self.v));
-        let gradients = AttentionGradients { q: &mut q, k: &mut k, v: &mut v };
+        let gradients = AttentionGradients {
+            q: &mut q,
+            k: &mut k,
+            v: &mut v,
+        };
         let queries = Queries {
             shape: self.shape,
             q: &self.q,
@@ -107,10 +124,17 @@ impl Case {
 
     fn plain(&self) -> Plain {
         let wide = |x: &Matrix| {
-            let rows = self.rows().map(|row| x.row(row).iter().copied().map(f64::from).collect());
+            let rows = self
+                .rows()
+                .map(|row| x.row(row).iter().copied().map(f64::from).collect());
             rows.collect()
         };
-        Plain { shape: self.shape, q: wide(&self.q), k: wide(&self.k), v: wide(&self.v) }
+        Plain {
+            shape: self.shape,
+            q: wide(&self.q),
+            k: wide(&self.k),
+            v: wide(&self.v),
+        }
     }
 }
 
@@ -126,14 +150,21 @@ struct Plain {
 impl Plain {
     /// Returns out and log-sum of one head of one token.
     fn head(&self, token: usize, head: usize) -> (Vec<f64>, f64) {
-        let HeadShape { head_width: width, scale, window, .. } = self.shape;
+        let HeadShape {
+            head_width: width,
+            scale,
+            window,
+            ..
+        } = self.shape;
         let of_q = head * width..(head + 1) * width;
         let kv_head = head / self.shape.group();
         let of_kv = kv_head * width..(kv_head + 1) * width;
         let first = window.map_or(0, |window| (token + 1).saturating_sub(window));
         let weights: Vec<f64> = (first..=token)
             .map(|key| {
-                let pairs = self.q[token][of_q.clone()].iter().zip(&self.k[key][of_kv.clone()]);
+                let pairs = self.q[token][of_q.clone()]
+                    .iter()
+                    .zip(&self.k[key][of_kv.clone()]);
                 (f64::from(scale) * pairs.map(|(q, k)| q * k).sum::<f64>()).exp()
             })
             .collect();
@@ -160,7 +191,10 @@ impl Plain {
     }
 
     fn part(&mut self, part: usize) -> &mut Vec<Vec<f64>> {
-        [&mut self.q, &mut self.k, &mut self.v].into_iter().nth(part).expect("three parts")
+        [&mut self.q, &mut self.k, &mut self.v]
+            .into_iter()
+            .nth(part)
+            .expect("three parts")
     }
 }
 
@@ -185,7 +219,10 @@ fn check(case: &Case, set: InstructionSet) {
         }
     }
     for row in [0, 1, FIRST + case.tokens] {
-        assert!(out.row(row).iter().all(|&x| x == 0.0), "other rows are left alone");
+        assert!(
+            out.row(row).iter().all(|&x| x == 0.0),
+            "other rows are left alone"
+        );
     }
 }
 
@@ -262,7 +299,10 @@ fn check_backward(case: &Case, set: InstructionSet) {
     }
     for gradient in &gradients {
         for row in [0, 1, FIRST + case.tokens] {
-            assert!(gradient.row(row).iter().all(|&x| x == 0.0), "other rows are left alone");
+            assert!(
+                gradient.row(row).iter().all(|&x| x == 0.0),
+                "other rows are left alone"
+            );
         }
     }
 }
@@ -270,7 +310,10 @@ fn check_backward(case: &Case, set: InstructionSet) {
 #[test]
 fn gradients_are_the_slopes_of_the_formulas() {
     for set in sets() {
-        for (index, tokens) in [1, 2, 7, 16, 17, 32, 33, 41, 64, 70].into_iter().enumerate() {
+        for (index, tokens) in [1, 2, 7, 16, 17, 32, 33, 41, 64, 70]
+            .into_iter()
+            .enumerate()
+        {
             let shape = SHAPES[index % SHAPES.len()];
             check_backward(&case(shape, tokens), set);
             check_backward(&case(shape, tokens).windowed(Some(1 + 3 * index)), set);
@@ -290,7 +333,10 @@ fn all_sets_agree_on_every_gradient() {
                     for row in case.rows() {
                         for (a, b) in plain.row(row).iter().zip(found.row(row)) {
                             // abs and rel: fused or not.
-                            assert!((a - b).abs() < 1e-4 + 1e-5 * a.abs(), "{set:?}: {b} for {a}");
+                            assert!(
+                                (a - b).abs() < 1e-4 + 1e-5 * a.abs(),
+                                "{set:?}: {b} for {a}"
+                            );
                         }
                     }
                 }
@@ -304,7 +350,12 @@ fn memory_of_earlier_calls_leaves_no_trace() {
     for set in sets() {
         let mut scratch = AttentionScratch::default();
         let mut poison = case((9, 3, 64), 67);
-        for x in [&mut poison.q, &mut poison.k, &mut poison.v, &mut poison.d_out] {
+        for x in [
+            &mut poison.q,
+            &mut poison.k,
+            &mut poison.v,
+            &mut poison.d_out,
+        ] {
             x.padded_mut().fill(f32::NAN);
         }
         poison.backward(set, &mut scratch);

@@ -49,8 +49,7 @@ pub fn lm(args: &LmArgs) -> Result<()> {
         }
         for task in Task::ALL {
             // Peers and ours alternate: neither has all of its turns in the same minutes.
-            let of_task = peers.iter_mut().filter(|peer| peer.entry().task == task);
-            let mut of_task = of_task.peekable();
+            let mut of_task = peers.iter_mut().filter(|peer| peer.entry().task == task);
             for precision in precisions() {
                 let entry = Entry::ours(task, precision);
                 let flop = engine.flop(task);

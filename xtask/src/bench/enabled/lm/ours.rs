@@ -87,23 +87,30 @@ impl Engine {
         let settings = TrainSettings {
             objective: Objective::CrossEntropy,
             base_kl: None,
-            optimiser: Optimiser::adamw(2e-4, 0.1),
+            optimiser: Optimiser::adamw(1e-4, 0.01),
             schedule: Schedule {
                 decay: Decay::Constant,
                 warmup_steps: 0,
             },
-            steps: 2,
-            clip: Some(1.0),
+            steps: 4,
+            clip: None,
         };
         let trainer = Trainer::adapter(model, adapter, settings, self.threads, KEPT_BYTES);
         let mut trainer = trainer.context("cannot train")?;
         self.timed(Task::Train, |sizes| {
-            let rows = draw(vocabulary, sizes.train_rows, sizes.train_tokens + 1)
+            let rows = draw(vocabulary, sizes.train_rows, sizes.train_tokens)
                 .iter()
-                .map(|tokens| TrainingRow::new(&tokens[..1], &tokens[1..], None))
+                .map(|tokens| {
+                    let (prompt, completion) = tokens.split_at(sizes.prompt_tokens);
+                    TrainingRow::new(prompt, completion, None)
+                })
                 .collect::<Result<Vec<_>, _>>()?;
             let rows: Vec<&TrainingRow> = rows.iter().collect();
-            Ok(trainer.step(&rows, None, None)?.loss)
+            let mut loss = 0.0;
+            for _ in 0..sizes.train_steps {
+                loss = trainer.step(&rows, None, None)?.loss;
+            }
+            Ok(loss)
         })
     }
 

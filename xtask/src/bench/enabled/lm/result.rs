@@ -19,7 +19,7 @@ pub struct Entry {
     pub side: Side,
     /// What is done; means nothing for a peak.
     pub task: Task,
-    /// `f32`, `bf16`, or what llama.cpp computes with.
+    /// `f32`, `bf16`, or the type of llama.cpp's weights.
     pub precision: String,
 }
 
@@ -61,7 +61,8 @@ pub struct Measurement {
     /// FLOP of the products with the model's matrices, a billion a second; 0 until it is worked out.
     #[serde(default)]
     pub gflop_per_s: f64,
-    /// Mean loss in nats of what was trained on or scored, before the step; 0 for sampling.
+    /// Mean loss in nats of what was trained on, before the last step, or scored; 0 where there is none.
+    #[serde(default)]
     pub loss: f64,
 }
 

@@ -16,7 +16,7 @@ const TINY: &str = "crates/lm/tests/golden/tiny-llama/model.gguf";
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Task {
-    /// One optimiser step of a LoRA adapter of rank 8 on all seven projections, with AdamW.
+    /// Optimiser steps of a LoRA adapter of rank 8 on all seven projections, with AdamW.
     Train,
     /// Completions at temperature 1, prompts without anything in common.
     Sample,
@@ -37,11 +37,13 @@ impl Task {
     }
 }
 
-/// How much of everything; `scripts/bench/lm_peer.py` has the same numbers.
+/// How much of everything; the defaults of the peers in `scripts/bench/` are the same.
 #[derive(Debug, Clone, Copy)]
 pub struct Sizes {
+    /// Optimiser steps in a measurement.
+    pub train_steps: usize,
     pub train_rows: usize,
-    /// Completion tokens of a row; a prompt token stands before them.
+    /// Tokens of a row; `prompt_tokens` of them are the prompt.
     pub train_tokens: usize,
     pub sample_rows: usize,
     pub prompt_tokens: usize,
@@ -52,6 +54,7 @@ pub struct Sizes {
 
 impl Sizes {
     pub const FULL: Self = Self {
+        train_steps: 3,
         train_rows: 8,
         train_tokens: 96,
         sample_rows: 64,
@@ -61,6 +64,7 @@ impl Sizes {
         score_tokens: 100,
     };
     pub const SMOKE: Self = Self {
+        train_steps: 1,
         train_rows: 2,
         train_tokens: 8,
         sample_rows: 2,
@@ -73,7 +77,7 @@ impl Sizes {
     /// Returns the tokens of a task: trained on, made, or scored.
     pub fn tokens(&self, task: Task) -> u64 {
         let tokens = match task {
-            Task::Train => self.train_rows * self.train_tokens,
+            Task::Train => self.train_steps * self.train_rows * self.train_tokens,
             Task::Sample => self.sample_rows * self.sample_tokens,
             Task::Score => self.score_rows * self.score_tokens,
         };
@@ -82,24 +86,24 @@ impl Sizes {
 
     /// Returns the FLOP of the products with the model's matrices that the task cannot do without.
     ///
-    /// Two for each weight and token that passes; a frozen model's backward pass takes as many. Attention and the adapter,
-    /// some per cent together, are not counted; nor is the head on prompts.
+    /// Two for each weight and token that passes; a frozen model's backward pass takes as many. Not counted are attention,
+    /// the adapter, and the head where nothing is predicted.
     pub fn flop(&self, task: Task, config: &ModelConfig) -> f64 {
         let head = (config.vocabulary * config.width) as f64;
         let embeddings = if config.tied_head { head } else { 2.0 * head };
         let blocks = config.parameters() as f64 - embeddings;
         let tokens = self.tokens(task) as f64;
         match task {
-            Task::Train => 4.0 * (blocks + head) * tokens,
+            Task::Train => {
+                let prompts = self.train_steps * self.train_rows * self.prompt_tokens;
+                4.0 * (blocks * tokens + head * (tokens - prompts as f64))
+            }
             Task::Sample => {
                 // The last token drawn never passes.
                 let passed = (self.prompt_tokens + self.sample_tokens - 1) * self.sample_rows;
                 2.0 * (blocks * passed as f64 + head * tokens)
             }
-            Task::Score => {
-                let predicted = tokens - self.score_rows as f64;
-                2.0 * (blocks + head) * predicted
-            }
+            Task::Score => 2.0 * (blocks + head) * (tokens - self.score_rows as f64),
         }
     }
 }
