@@ -16,8 +16,8 @@ which describes `--serve` and the fields of a result. The model is a GGUF file t
 - `score`: the log-probability of every token but the first in 512 rows of 100 tokens, in batches of `--batch`, with one
   pass over the logits (`logsumexp`) instead of a `log_softmax` as large as them.
 
-Tokens are random: the work does not depend on them. Where a setting has a choice, its default is what was fastest on the
-reference machine.
+Tokens are random: the work does not depend on them. Where a setting has a choice, its default is a guess at
+what is fastest; it was not measured.
 """
 
 import argparse
