@@ -5,7 +5,7 @@
 
 use std::time::Instant;
 
-use anyhow::{Result, bail};
+use anyhow::{Context, Result, bail};
 use clap::Args;
 
 use crate::{generate, tidy, tools};
@@ -52,6 +52,25 @@ fn step(name: &'static str, work: impl Fn() -> Result<()> + 'static) -> Step {
 fn cargo(name: &'static str, arguments: &'static str) -> Step {
     let arguments: Vec<&str> = arguments.split(' ').collect();
     step(name, move || tools::run(&mut tools::cargo(&arguments)))
+}
+
+/// A step of cargo on every crate with every feature: the same compiled crates for all such steps.
+fn everything(name: &'static str, arguments: &'static [&'static str]) -> Step {
+    step(name, move || {
+        tools::run(tools::cargo(arguments).args(["--workspace", "--all-features"]))
+    })
+}
+
+/// A benchmark in small, by this very program with its engines linked in.
+fn smoke(name: &'static str, benchmark: &'static str) -> Step {
+    step(name, move || {
+        let program = tools::build_program("xtask")?;
+        let program = program.to_str().context("the path is not UTF-8")?;
+        tools::run(&mut tools::command(
+            program,
+            &["bench", benchmark, "--smoke"],
+        ))
+    })
 }
 
 impl Step {
@@ -138,10 +157,14 @@ fn steps(fix_gen: bool) -> Vec<Step> {
         // Without `advisories`: their database is a git repository that CI cannot reach.
         cargo("deny", "deny check bans licenses sources")
             .needing("cargo deny --version", "cargo install cargo-deny --locked"),
-        cargo(
-            "clippy",
-            "clippy --workspace --all-targets --all-features -- -D warnings",
-        ),
+        step("clippy", || {
+            let mut clippy = tools::cargo(&["clippy"]);
+            tools::run(
+                clippy
+                    .args(tools::EVERYTHING)
+                    .args(["--", "-D", "warnings"]),
+            )
+        }),
         step("doc", || {
             let mut doc = tools::cargo(&["doc", "--workspace", "--no-deps", "--quiet"]);
             tools::run(doc.env("RUSTDOCFLAGS", "-D warnings"))
@@ -149,15 +172,9 @@ fn steps(fix_gen: bool) -> Vec<Step> {
         step("gen", move || {
             generate::run(&generate::GenArgs { check: !fix_gen })
         }),
-        cargo(
-            "bench mlp",
-            "run --quiet --package xtask --features bench -- bench mlp --smoke",
-        ),
-        cargo(
-            "bench lm",
-            "run --quiet --package xtask --features bench -- bench lm --smoke",
-        ),
-        cargo("doc tests", "test --workspace --doc --quiet"),
+        smoke("bench mlp", "mlp"),
+        smoke("bench lm", "lm"),
+        everything("doc tests", &["test", "--doc", "--quiet"]),
     ];
     if tools::root().join("docs/book.toml").exists() {
         let book = step("book", || {
@@ -168,9 +185,9 @@ fn steps(fix_gen: bool) -> Vec<Step> {
     }
     // With every feature: the benchmark has tests too.
     steps.push(if tools::exists("cargo", &["nextest", "--version"]) {
-        cargo("tests", "nextest run --workspace --all-features")
+        everything("tests", &["nextest", "run", "--all-targets"])
     } else {
-        cargo("tests", "test --workspace --all-targets --all-features")
+        everything("tests", &["test", "--all-targets"])
     });
     steps
 }

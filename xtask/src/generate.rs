@@ -52,7 +52,7 @@ pub fn run(args: &GenArgs) -> Result<()> {
 
 /// Returns the content of every generated file by its path in the checkout.
 fn generate() -> Result<BTreeMap<PathBuf, String>> {
-    let program = tools::build_program("undertone-cli", "undertone")?;
+    let program = tools::build_program("undertone")?;
     let mut files = BTreeMap::new();
     let names = ask(&program, &["schema"])?;
     ensure!(

@@ -76,21 +76,26 @@ pub fn exists(program: &str, arguments: &[&str]) -> bool {
         .is_ok_and(|status| status.success())
 }
 
-/// Builds a program of the workspace in the `dev` profile and returns where it is.
+/// What `check` builds: one set of crates and features for all steps, because another set compiles the engines once more.
+pub const EVERYTHING: [&str; 3] = ["--workspace", "--all-features", "--all-targets"];
+
+/// Builds the workspace in the `dev` profile, as its tests are built, and returns where the program `name` is.
 ///
 /// # Errors
-/// If it does not build.
-pub fn build_program(package: &str, name: &str) -> Result<PathBuf> {
+/// If the workspace does not build or has no such program.
+pub fn build_program(name: &str) -> Result<PathBuf> {
     let messages = output(
-        cargo(&["build", "--quiet", "--package", package, "--bin", name])
+        cargo(&["build", "--quiet"])
+            .args(EVERYTHING)
             .args(["--message-format", "json-render-diagnostics"]),
     )?;
     messages
         .lines()
         .filter_map(|line| serde_json::from_str::<serde_json::Value>(line).ok())
         .filter(|message| message["target"]["name"] == name)
+        .filter(|message| message["profile"]["test"] == false)
         .find_map(|message| message["executable"].as_str().map(PathBuf::from))
-        .with_context(|| format!("cargo built no program `{name}` in `{package}`"))
+        .with_context(|| format!("cargo built no program `{name}`"))
 }
 
 fn line(command: &Command) -> String {

@@ -102,7 +102,6 @@ pub(crate) struct Workspace {
     pub x: Matrix,
     pub activations: Activations,
     pub normed: Matrix,
-    pub scales: Vec<f32>,
     pub attention: AttentionScratch,
     positions: Vec<u32>,
 }

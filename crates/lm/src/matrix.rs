@@ -180,6 +180,7 @@ impl Operand {
     }
 }
 
+#[cfg(test)]
 impl Operand {
     /// Takes the values of `x`, rounded to bf16 where words are pairs.
     pub fn load(&mut self, x: &Matrix, pairs: bool) {

@@ -146,10 +146,8 @@ pub(crate) enum Into {
     Add,
 }
 
-/// Computes Y from all rows of X and the panels `panels` of W; other columns of Y are left alone.
-///
-/// # Panics
-/// If the shapes or formats do not fit.
+/// As [`product_into`], by one thread.
+#[cfg(test)]
 pub(crate) fn product(
     set: InstructionSet,
     x: &Operand,
@@ -190,7 +188,12 @@ impl Output {
     }
 }
 
-/// As [`product`], to a place that other threads may fill with other panels meanwhile.
+/// Computes Y from all rows of X and the panels `panels` of W; other columns of Y are left alone.
+///
+/// Other threads may fill other panels meanwhile.
+///
+/// # Panics
+/// If the shapes or formats do not fit.
 pub(crate) fn product_into(
     set: InstructionSet,
     x: &Operand,

@@ -1,3 +1,5 @@
+//! Sampling on tiny models: the same row in any batch and at any thread count, stops, grammars.
+
 use super::*;
 use crate::fixture::{Memory, every_family};
 use crate::model::LoadOptions;

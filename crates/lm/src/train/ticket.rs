@@ -18,6 +18,7 @@ struct State<T> {
 }
 
 impl<T> Ticketed<T> {
+    #[cfg(test)]
     pub fn new(sum: T) -> Self {
         Self {
             state: Mutex::new(State { next: 0, sum }),

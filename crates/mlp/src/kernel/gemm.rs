@@ -128,7 +128,7 @@ unsafe fn product_chunks<
     epilogue: &E,
     first: usize,
 ) {
-    debug_assert_eq!(p.rows % ROW_BLOCK, 0, "rows of a batch are padded");
+    assert_eq!(p.rows % ROW_BLOCK, 0, "rows of a batch are padded");
     let chunk = CHUNK_PANELS * LANE / ROW_WORDS;
     // SAFETY: all offsets stay inside the operands: panels < a_panels, rows < p.rows, lanes of `first..first + NV`.
     unsafe {

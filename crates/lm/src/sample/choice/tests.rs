@@ -1,3 +1,5 @@
+//! Choices against the definitions of temperature, top-k, top-p, min-p and threshold on small vocabularies.
+
 use undertone_core::Seed;
 
 use super::*;
