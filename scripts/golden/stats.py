@@ -205,6 +205,16 @@ def quantiles():
             yield {"df": df, "tail": tail, "t": stats.t.isf(tail, df)}
 
 
+def tables():
+    for table in [[[10, 20, 30], [6, 9, 17]], [[12, 5], [3, 14]], [[7, 0, 2, 41], [6, 3, 2, 30], [9, 1, 8, 12]],
+                  [[100, 200], [10, 20]], [[4000, 3000, 2000, 1000], [1000, 2000, 3000, 4000]],
+                  [[i % 17 + 1 for i in range(600)], [i % 13 + 1 for i in range(600)]]]:
+        found = stats.chi2_contingency(table, correction=False)
+        association = stats.contingency.association(table, method="cramer", correction=False)
+        yield {"table": table, "statistic": found.statistic, "df": found.dof, "p": found.pvalue,
+               "cramers_v": association, "smallest_expected": found.expected_freq.min()}
+
+
 def main():
     golden = {
         "format": FORMAT_VERSION,
@@ -212,7 +222,7 @@ def main():
                      "statsmodels": statsmodels.__version__},
     }
     for part in [means, wilson, t_tests, equivalence, adjusted, sign_flips, exchanges, bootstrap, noncentral, power,
-                 sizes, tails, quantiles]:
+                 sizes, tails, quantiles, tables]:
         golden[part.__name__] = list(part())
     parts = []
     for key, value in golden.items():

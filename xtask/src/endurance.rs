@@ -1,7 +1,7 @@
 //! The long forms of two tests: hostile files with many more cases, and many more kills.
 //!
-//! The tests themselves lie in `crates/data/tests/hostile.rs`, `crates/lm/tests/loading/hostile.rs` and
-//! `crates/cli/tests/kill.rs`; only their length is set here.
+//! The tests themselves lie in `crates/data/tests/hostile.rs`, `crates/channel/tests/hostile.rs`,
+//! `crates/lm/tests/loading/hostile.rs` and `crates/cli/tests/kill.rs`; only their length is set here.
 
 use anyhow::Result;
 use clap::Args;
@@ -34,6 +34,7 @@ pub struct KillArgs {
 pub fn fuzz(args: &FuzzArgs) -> Result<()> {
     let binaries = [
         ("undertone-data", "hostile", ""),
+        ("undertone-channel", "hostile", ""),
         ("undertone-lm", "loading", "hostile::"),
     ];
     for (package, binary, tests) in binaries {

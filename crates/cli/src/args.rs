@@ -5,6 +5,7 @@ mod lm;
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use undertone_simd::Precision;
 
 pub use lm::{
     LmChatArgs, LmCommand, LmInfoArgs, LmMergeArgs, LmOptimiserName, LmSampleArgs, LmScoreArgs,
@@ -363,6 +364,26 @@ pub enum ReductionName {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum PrecisionName {
+    F32,
+    /// Where the processor multiplies bf16
+    Bf16,
+    /// The same roundings without the instruction, slower than f32
+    Bf16Emulated,
+}
+
+impl From<PrecisionName> for Precision {
+    fn from(name: PrecisionName) -> Self {
+        match name {
+            PrecisionName::F32 => Self::F32,
+            PrecisionName::Bf16 => Self::Bf16,
+            PrecisionName::Bf16Emulated => Self::Bf16Emulated,
+        }
+    }
+}
+
+/// A type of stored weights.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum WeightsName {
     F32,
     Bf16,
 }

@@ -12,8 +12,8 @@ use undertone_lab::steps::DataSets;
 use undertone_mlp::{Activation, Biases, LossKind, NoiseLaw, Optimiser, Precision, Reduction};
 
 use crate::args::{
-    ActivationName, ClonedName, Cross, ExperimentArgs, LossName, OptimiserName, PrecisionName,
-    Preset, ReductionName, RenewalName, WithOrWithout,
+    ActivationName, ClonedName, Cross, ExperimentArgs, LossName, OptimiserName, Preset,
+    ReductionName, RenewalName, WithOrWithout,
 };
 use crate::context::Context;
 use crate::failure::Usage;
@@ -199,10 +199,7 @@ pub fn experiment(context: &Context, start: Start, args: &ExperimentArgs) -> Res
             }
         }
     }
-    s.precision = precision.map_or(s.precision, |precision| match precision {
-        PrecisionName::F32 => Precision::F32,
-        PrecisionName::Bf16 => Precision::Bf16,
-    });
+    s.precision = precision.map_or(s.precision, Precision::from);
     s.student_loss = loss.map_or(s.student_loss, |loss| match loss {
         LossName::Kl => LossKind::Kl,
         LossName::Mse => LossKind::Mse,

@@ -1,6 +1,8 @@
 //! Matrices of activations: row-major, rows padded to whole lanes.
 
-use undertone_simd::{LANE, to_bf16};
+use undertone_simd::LANE;
+#[cfg(test)]
+use undertone_simd::to_bf16;
 
 /// Bytes of a cache line: buffers start at one.
 const ALIGN: usize = 64;
@@ -180,9 +182,9 @@ impl Operand {
     }
 }
 
-#[cfg(test)]
 impl Operand {
     /// Takes the values of `x`, rounded to bf16 where words are pairs.
+    #[cfg(test)]
     pub fn load(&mut self, x: &Matrix, pairs: bool) {
         self.reshape(x.rows, x.columns, pairs);
         let (to_stride, from_stride) = (self.stride, x.stride);

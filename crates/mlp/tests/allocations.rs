@@ -101,6 +101,7 @@ fn steps_after_the_first_allocate_nothing() {
         InstructionSet::Portable,
         InstructionSet::Avx2,
         InstructionSet::Avx512,
+        InstructionSet::EmulatedBf16,
         InstructionSet::Avx512Bf16,
     ];
     let mut round = |trainer: &mut Trainer, n_rows: usize| {

@@ -1,9 +1,9 @@
 //! Decides, once per engine, which instruction set runs, and enters the code compiled for it.
 
-use crate::isa::{Portable, PortableBf16};
+use crate::isa::Portable;
 use crate::pass::Pass;
 #[cfg(target_arch = "x86_64")]
-use crate::x86::{Avx2, Avx512, Avx512Bf16};
+use crate::x86::{Avx2, Avx512, Avx512Bf16, EmulatedBf16};
 
 /// An instruction set this build can use.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -16,8 +16,8 @@ pub enum InstructionSet {
     Avx512,
     /// AVX-512 with bf16 operands and `f32` sums.
     Avx512Bf16,
-    /// Plain Rust with bf16 operands: for tests, never chosen.
-    PortableBf16,
+    /// bf16 operands and `f32` sums with AVX2 and FMA: slower than `f32`, for processors without bf16.
+    EmulatedBf16,
 }
 
 impl InstructionSet {
@@ -31,15 +31,17 @@ impl InstructionSet {
 
     /// Returns whether operands are pairs of bf16.
     pub fn pairs(self) -> bool {
-        matches!(self, Self::Avx512Bf16 | Self::PortableBf16)
+        matches!(self, Self::Avx512Bf16 | Self::EmulatedBf16)
     }
 
     /// Returns whether this processor has the set.
     pub fn is_available(self) -> bool {
         match self {
-            Self::Portable | Self::PortableBf16 => true,
+            Self::Portable => true,
             #[cfg(target_arch = "x86_64")]
-            Self::Avx2 => is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma"),
+            Self::Avx2 | Self::EmulatedBf16 => {
+                is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma")
+            }
             #[cfg(target_arch = "x86_64")]
             Self::Avx512 => {
                 is_x86_feature_detected!("avx512f") && is_x86_feature_detected!("avx512bw")
@@ -66,11 +68,12 @@ pub fn run<P: Pass>(set: InstructionSet, pass: P) -> P::Output {
     match set {
         // SAFETY: plain Rust needs nothing.
         InstructionSet::Portable => unsafe { pass.run::<Portable>() },
-        // SAFETY: as above.
-        InstructionSet::PortableBf16 => unsafe { pass.run::<PortableBf16>() },
         #[cfg(target_arch = "x86_64")]
         // SAFETY: checked above.
         InstructionSet::Avx2 => unsafe { run_avx2(pass) },
+        #[cfg(target_arch = "x86_64")]
+        // SAFETY: checked above.
+        InstructionSet::EmulatedBf16 => unsafe { run_emulated_bf16(pass) },
         #[cfg(target_arch = "x86_64")]
         // SAFETY: checked above.
         InstructionSet::Avx512 => unsafe { run_avx512(pass) },
@@ -87,6 +90,13 @@ pub fn run<P: Pass>(set: InstructionSet, pass: P) -> P::Output {
 unsafe fn run_avx2<P: Pass>(pass: P) -> P::Output {
     // SAFETY: the features are enabled here.
     unsafe { pass.run::<Avx2>() }
+}
+
+#[cfg(target_arch = "x86_64")]
+#[target_feature(enable = "avx2,fma")]
+unsafe fn run_emulated_bf16<P: Pass>(pass: P) -> P::Output {
+    // SAFETY: the features are enabled here.
+    unsafe { pass.run::<EmulatedBf16>() }
 }
 
 #[cfg(target_arch = "x86_64")]

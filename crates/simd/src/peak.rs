@@ -71,7 +71,7 @@ pub fn peak_gflops(set: InstructionSet, time: Duration) -> f64 {
     let per_word = if set.pairs() { 4.0 } else { 2.0 };
     let chains = match set {
         InstructionSet::Avx512 | InstructionSet::Avx512Bf16 => CHAINS_WIDE,
-        InstructionSet::Avx2 | InstructionSet::Portable | InstructionSet::PortableBf16 => {
+        InstructionSet::Avx2 | InstructionSet::Portable | InstructionSet::EmulatedBf16 => {
             CHAINS_NARROW
         }
     };

@@ -14,6 +14,8 @@ pub enum Precision {
     F32,
     /// bf16, rounded to nearest even, where the processor multiplies it natively.
     Bf16,
+    /// The same roundings without the instruction: slower than `f32`, to see what bf16 does to a number.
+    Bf16Emulated,
 }
 
 /// The processor lacks what was asked for.
@@ -30,11 +32,34 @@ impl Precision {
     /// # Errors
     /// If the processor has no bf16 products and they were asked for: there is no silent fallback.
     pub fn instructions(self) -> Result<InstructionSet, UnsupportedError> {
-        let set = match self {
+        self.set().checked()
+    }
+
+    /// Returns the instructions the format is computed with, whether this processor has them or not.
+    pub fn set(self) -> InstructionSet {
+        match self {
             Self::F32 => InstructionSet::best(),
             Self::Bf16 => InstructionSet::Avx512Bf16,
-        };
-        set.checked()
+            Self::Bf16Emulated => InstructionSet::EmulatedBf16,
+        }
+    }
+
+    /// Returns the name that settings and command lines use.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::F32 => "f32",
+            Self::Bf16 => "bf16",
+            Self::Bf16Emulated => "bf16-emulated",
+        }
+    }
+
+    /// Returns what it is, for a reader.
+    pub fn describe(self) -> &'static str {
+        match self {
+            Self::F32 => "f32",
+            Self::Bf16 => "bf16 operands, f32 sums",
+            Self::Bf16Emulated => "bf16 operands, f32 sums, emulated",
+        }
     }
 }
 

@@ -86,6 +86,69 @@ unsafe impl Isa for Avx2 {
     }
 }
 
+/// Pairs of bf16 with the instructions of [`Avx2`]: what bf16 does to a number can be seen, slowly, where it is missing.
+///
+/// A product of two bf16 is exact in `f32`; the two sums of a pair are rounded one after the other, the first value first.
+#[derive(Clone, Copy)]
+pub struct EmulatedBf16;
+
+/// Forwards methods to [`Avx2`].
+macro_rules! forward {
+    ($($name:ident($($x:ident),*));* $(;)?) => {
+        $(
+            #[inline(always)]
+            unsafe fn $name($($x: Self::V),*) -> Self::V {
+                unsafe { Avx2::$name($($x),*) }
+            }
+        )*
+    };
+}
+
+// SAFETY: as `Avx2`. Holds for every block below.
+unsafe impl Isa for EmulatedBf16 {
+    type V = (__m256, __m256);
+    const WIDE: bool = false;
+    const PAIRS: bool = true;
+
+    forward! {
+        zero(); fma(a, b, c); add(a, b); sub(a, b); mul(a, b); div(a, b); sqrt(a); max(a, b);
+        where_positive(gate, value);
+    }
+
+    #[inline(always)]
+    unsafe fn load(from: *const f32) -> Self::V {
+        unsafe { Avx2::load(from) }
+    }
+    #[inline(always)]
+    unsafe fn store(to: *mut f32, value: Self::V) {
+        unsafe { Avx2::store(to, value) }
+    }
+    #[inline(always)]
+    unsafe fn splat(value: f32) -> Self::V {
+        unsafe { Avx2::splat(value) }
+    }
+    #[inline(always)]
+    unsafe fn splat_word(from: *const f32) -> Self::V {
+        unsafe { Avx2::splat_word(from) }
+    }
+    #[inline(always)]
+    unsafe fn dot(a: Self::V, b: Self::V, acc: Self::V) -> Self::V {
+        unsafe { (dot_pairs(a.0, b.0, acc.0), dot_pairs(a.1, b.1, acc.1)) }
+    }
+}
+
+#[inline(always)]
+unsafe fn dot_pairs(a: __m256, b: __m256, acc: __m256) -> __m256 {
+    // SAFETY: as `Avx2`.
+    unsafe {
+        let first = |x| _mm256_castsi256_ps(_mm256_slli_epi32::<16>(_mm256_castps_si256(x)));
+        let mask = _mm256_castsi256_ps(_mm256_set1_epi32(0xffff_0000_u32.cast_signed()));
+        let second = |x| _mm256_and_ps(x, mask);
+        let acc = _mm256_fmadd_ps(first(a), first(b), acc);
+        _mm256_fmadd_ps(second(a), second(b), acc)
+    }
+}
+
 macro_rules! avx512 {
     ($(#[$doc:meta])* $name:ident, pairs: $pairs:literal, { $($extra:tt)* }) => {
         $(#[$doc])*

@@ -6,6 +6,7 @@
 //! function that draws below a bound. Knows nothing of experiments, files or generators. Start at [`decide`].
 
 mod bootstrap;
+mod chi_square;
 mod distribution;
 mod equivalence;
 mod estimate;
@@ -17,6 +18,7 @@ mod t_test;
 mod verdict;
 
 pub use bootstrap::{BootstrapRule, hierarchical_bootstrap};
+pub use chi_square::{ChiSquare, chi_square};
 pub use equivalence::{Equivalence, tost};
 pub use estimate::{Estimate, Interval, mean_normal, mean_t, wilson};
 pub use multiple::benjamini_hochberg;

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Subcommand, ValueEnum};
 
-use super::PrecisionName;
+use super::{PrecisionName, WeightsName};
 
 /// What is done with a language model.
 #[derive(Debug, Subcommand)]
@@ -443,8 +443,8 @@ pub struct LmMergeArgs {
     #[arg(long, value_name = "DIR")]
     pub adapter: Option<PathBuf>,
     /// Type of the weights; in bf16 an adapter's small changes can vanish
-    #[arg(long, value_enum, default_value_t = PrecisionName::F32)]
-    pub weights: PrecisionName,
+    #[arg(long, value_enum, default_value_t = WeightsName::F32)]
+    pub weights: WeightsName,
     /// Folder to write
     #[arg(short, long, value_name = "DIR")]
     pub output: PathBuf,

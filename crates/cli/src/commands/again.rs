@@ -211,8 +211,8 @@ fn network_flags(s: &MlpSettings) -> String {
             }
         ));
     }
-    if s.precision == Precision::Bf16 {
-        flags.push("--precision bf16".to_owned());
+    if s.precision != Precision::F32 {
+        flags.push(format!("--precision {}", s.precision.name()));
     }
     flags.join(" ")
 }

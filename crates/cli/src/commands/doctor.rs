@@ -9,8 +9,8 @@ use undertone_core::{Seed, exit};
 use undertone_data::{Dataset, Model as LanguageModel};
 use undertone_lab::LabError;
 use undertone_mlp::{
-    Activation, Architecture, Biases, Inputs, InstructionSet, Loss, LossKind, Model, NoiseLaw,
-    Optimiser, Precision, Target, Trainer, Weights,
+    Activation, Architecture, Biases, Inputs, Loss, LossKind, Model, NoiseLaw, Optimiser,
+    Precision, Target, Trainer, Weights,
 };
 use undertone_simd::peak_gflops;
 use undertone_store::{Damage, Store};
@@ -196,10 +196,7 @@ fn speed_line(speed: &Speed) -> String {
 
 /// Measures training and peak on all threads; `None` if the processor lacks the format.
 fn speed(precision: Precision, threads: usize) -> Result<Option<Speed>, LabError> {
-    let set = match precision {
-        Precision::F32 => InstructionSet::best(),
-        Precision::Bf16 => InstructionSet::Avx512Bf16,
-    };
+    let set = precision.set();
     if !set.is_available() {
         return Ok(None);
     }

@@ -10,7 +10,6 @@ use undertone_report::{
     Column, Curves, Figure, FigureKind, Outcome, Report, Role, Series, SeriesPoint, Table,
     VerdictLine,
 };
-use undertone_simd::Precision;
 
 use super::recipe;
 use crate::commands::{WorkRecipe, repeat_merge, repeat_sample, repeat_score, repeat_train};
@@ -62,7 +61,7 @@ pub fn lm_sample(result: &SampleResult, work: Option<&WorkRecipe<'_>>) -> Report
             work,
             || repeat_sample(run),
             vec![
-                fact("Number format", precision(run.precision)),
+                fact("Number format", run.precision.describe()),
                 fact("Prompts are", form(&run.prompting)),
                 fact("Step", result.step.to_string()),
                 fact("BLAKE3 of the completions", result.rows.to_string()),
@@ -97,7 +96,7 @@ pub fn lm_score(result: &ScoreResult, work: Option<&WorkRecipe<'_>>) -> Report {
             work,
             || repeat_score(run),
             vec![
-                fact("Number format", precision(run.precision)),
+                fact("Number format", run.precision.describe()),
                 fact("Prompts are", form(&run.prompting)),
                 fact("Step", result.step.to_string()),
                 fact("BLAKE3 of the scores", result.rows.to_string()),
@@ -161,7 +160,7 @@ pub fn lm_train(result: &TrainResult, work: Option<&WorkRecipe<'_>>) -> Report {
             work,
             || repeat_train(run),
             vec![
-                fact("Number format", precision(run.precision)),
+                fact("Number format", run.precision.describe()),
                 fact("Prompts are", form(&run.prompting)),
                 fact("Step", result.step.to_string()),
             ],
@@ -282,13 +281,6 @@ fn finding(sentence: String, detail: String) -> VerdictLine {
 
 fn fact(name: &str, value: impl Into<String>) -> (String, String) {
     (name.to_owned(), value.into())
-}
-
-fn precision(precision: Precision) -> &'static str {
-    match precision {
-        Precision::F32 => "f32",
-        Precision::Bf16 => "bf16 operands, f32 sums",
-    }
 }
 
 fn form(prompting: &Prompting) -> &'static str {

@@ -10,7 +10,7 @@ use anyhow::Result;
 use undertone_lab::ExperimentResult;
 use undertone_lab::align::AlignResult;
 use undertone_lab::settings::{Condition, DistillInputs, MlpSettings};
-use undertone_mlp::{LossKind, NoiseLaw, Optimiser, Precision};
+use undertone_mlp::{LossKind, NoiseLaw, Optimiser};
 use undertone_report::{Interval, Outcome, Recipe, Report, Role, VerdictLine};
 use undertone_stats::{Estimate, Verdict};
 use undertone_store::RunView;
@@ -211,10 +211,7 @@ fn facts(settings: &MlpSettings) -> Vec<(String, String)> {
         LossKind::Mse => "mean squared error",
         LossKind::CrossEntropy => "cross-entropy",
     };
-    let precision = match s.precision {
-        Precision::F32 => "f32",
-        Precision::Bf16 => "bf16 operands, f32 sums",
-    };
+    let precision = s.precision.describe();
     let phase = |training: &undertone_lab::settings::Training| {
         let optimiser = optimiser_words(&training.optimiser);
         format!(

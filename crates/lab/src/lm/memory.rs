@@ -59,7 +59,7 @@ pub fn weights(config: &ModelConfig, precision: Precision, packing: Packing) -> 
     let packed = |rows: usize, columns: usize| {
         let words = match precision {
             Precision::F32 => columns,
-            Precision::Bf16 => columns.div_ceil(2),
+            Precision::Bf16 | Precision::Bf16Emulated => columns.div_ceil(2),
         };
         rows.next_multiple_of(LANE) * words * size_of::<f32>()
     };

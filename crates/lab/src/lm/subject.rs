@@ -6,12 +6,14 @@ use std::path::Path;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use undertone_core::Digest;
+use undertone_lm::Checkpoint;
 use undertone_lm::adapter::Adapter;
 use undertone_lm::lora::LoraWeights;
 use undertone_lm::model::{LoadOptions, Model};
 use undertone_lm::peft::load_adapter;
 use undertone_lm::source::{self, FileDigest, ModelSource, OpenModel, model_digest};
 use undertone_lm::text::ModelText;
+use undertone_lm::train::FullWeights;
 use undertone_simd::Precision;
 
 use super::error::LmError;
@@ -45,6 +47,8 @@ pub struct Subject {
     pub vocabulary: Digest,
     /// Its adapter.
     pub adapter: Option<SubjectAdapter>,
+    /// Weights that stand in place of the files': those of a model that was trained as a whole.
+    pub tuned: Option<FullWeights>,
 }
 
 /// An adapter that is read and fits its model.
@@ -91,7 +95,25 @@ impl Subject {
             open,
             text,
             adapter,
+            tuned: None,
         })
+    }
+
+    /// Puts other weights in place of the files'; `digest` is theirs.
+    pub fn with_weights(self, weights: FullWeights, digest: Digest) -> Self {
+        Self {
+            digest,
+            tuned: Some(weights),
+            ..self
+        }
+    }
+
+    /// Returns configuration and weights.
+    pub fn checkpoint(&self) -> &dyn Checkpoint {
+        match &self.tuned {
+            Some(weights) => weights,
+            None => self.open.checkpoint(),
+        }
     }
 
     /// Returns name and digest.
@@ -135,7 +157,7 @@ impl Subject {
     /// # Errors
     /// If the processor lacks the format or a weight cannot be used.
     pub fn load(&self, options: LoadOptions) -> Result<Loaded, LabError> {
-        let model = Model::load(self.open.checkpoint(), options).map_err(LmError::Load)?;
+        let model = Model::load(self.checkpoint(), options).map_err(LmError::Load)?;
         let adapter = self
             .adapter
             .as_ref()

@@ -7,7 +7,7 @@
 //! whoever started the work, and decides nothing.
 
 mod log;
-mod state;
+pub(crate) mod state;
 
 use std::collections::BTreeMap;
 
@@ -333,7 +333,7 @@ impl<'a> TrainJob<'a> {
                 Trainer::adapter(model, start, settings, threads, means.kept_bytes)
             }
             TrainedPart::Full => {
-                let checkpoint = self.subject.open.checkpoint();
+                let checkpoint = self.subject.checkpoint();
                 Trainer::full(model, checkpoint, settings, threads, means.kept_bytes)
             }
         };
@@ -357,7 +357,7 @@ impl<'a> TrainJob<'a> {
     }
 
     /// Returns the rows of every step from `first` on, until `sink` says that it is enough.
-    fn batches(&self, first: u64) -> impl Iterator<Item = Vec<&TrainingRow>> {
+    pub(crate) fn batches(&self, first: u64) -> impl Iterator<Item = Vec<&TrainingRow>> {
         let mut kept: Option<(u64, Vec<u32>)> = None;
         (first..self.steps()).map(move |step| {
             let (epoch, place) = self.plan.batch(step);
@@ -453,10 +453,11 @@ impl<'a> TrainJob<'a> {
         Ok(sum / n as f64)
     }
 
-    fn outputs(
+    /// Returns what a step keeps: the log and what was trained.
+    pub(crate) fn outputs(
         &self,
         trainer: &Trainer,
-        log: &TrainingLog,
+        log: &impl Serialize,
     ) -> Result<BTreeMap<String, Vec<u8>>, LabError> {
         let mut outputs = BTreeMap::from([(LOG.to_owned(), json_bytes(log)?)]);
         match trainer.adapter_weights() {
@@ -507,7 +508,7 @@ impl<'a> TrainJob<'a> {
         record: &StepRecord,
     ) -> Result<FullWeights, LabError> {
         let bytes = bench.store.get(&output(record, WEIGHTS)?)?;
-        let checkpoint = self.subject.open.checkpoint();
+        let checkpoint = self.subject.checkpoint();
         let mut weights = FullWeights::read(checkpoint).map_err(LmError::Tensor)?;
         let values = state::decode_weights(&bytes).filter(|values| values.len() == weights.len());
         let values = values.ok_or(LmError::Stored {
@@ -587,11 +588,11 @@ pub struct Guides {
 }
 
 impl Guides {
-    fn teacher(&self) -> Option<Guide<'_>> {
+    pub(crate) fn teacher(&self) -> Option<Guide<'_>> {
         self.teacher.as_ref().map(guide)
     }
 
-    fn base(&self) -> Option<Guide<'_>> {
+    pub(crate) fn base(&self) -> Option<Guide<'_>> {
         self.base.as_ref().map(guide)
     }
 }

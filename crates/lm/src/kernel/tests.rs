@@ -13,7 +13,7 @@ pub(crate) fn sets() -> Vec<InstructionSet> {
         InstructionSet::Avx2,
         InstructionSet::Avx512,
         InstructionSet::Avx512Bf16,
-        InstructionSet::PortableBf16,
+        InstructionSet::EmulatedBf16,
     ];
     all.into_iter().filter(|set| set.is_available()).collect()
 }

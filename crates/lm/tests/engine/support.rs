@@ -25,7 +25,7 @@ pub fn sets() -> Vec<InstructionSet> {
         InstructionSet::Portable,
         InstructionSet::Avx2,
         InstructionSet::Avx512,
-        InstructionSet::PortableBf16,
+        InstructionSet::EmulatedBf16,
         InstructionSet::Avx512Bf16,
     ];
     all.into_iter().filter(|set| set.is_available()).collect()

@@ -4,11 +4,11 @@
 //! biases, activations, the loss, bias gradients and the parameters are `f32`.
 
 use undertone_mlp::reference::activation;
-use undertone_mlp::{Activation, Biases, InstructionSet, Loss, LossKind};
+use undertone_mlp::{Activation, Biases, Loss, LossKind};
 
 use super::support::{
-    ACTIVATIONS, KINDS, Problem, Truth, assert_close, distance, engine, largest, network, tensors,
-    wide,
+    ACTIVATIONS, KINDS, Problem, Truth, assert_close, bf16_sets, distance, engine, largest,
+    network, tensors, wide,
 };
 
 /// Euclidean, relative, against the rounded arithmetic. The engine sums in `f32`, so about one operand in ten thousand
@@ -127,14 +127,12 @@ fn the_rounded_network_without_rounding_is_the_reference() {
 
 #[test]
 fn bf16_products_are_those_of_rounded_operands() {
-    if !InstructionSet::Avx512Bf16.is_available() {
-        return;
-    }
-    for problem in problems() {
+    let every = |set| problems().into_iter().map(move |problem| (set, problem));
+    for (set, problem) in bf16_sets().into_iter().flat_map(every) {
         let expected = truth(&problem, to_bf16);
         let exact = problem.truth();
-        let label = problem.describe();
-        let (logits, loss, gradient) = problem.answer(&mut engine(InstructionSet::Avx512Bf16));
+        let label = format!("{set:?} {}", problem.describe());
+        let (logits, loss, gradient) = problem.answer(&mut engine(set));
         let off = distance(&logits, &expected.logits, 1e-6);
         assert!(off <= AGAINST_ROUNDED, "{label}: logits off by {off:e}");
         let off = distance(&logits, &exact.logits, 1e-6);
@@ -163,16 +161,15 @@ fn bf16_products_are_those_of_rounded_operands() {
 
 #[test]
 fn bf16_loses_nothing_of_numbers_it_can_hold() {
-    if !InstructionSet::Avx512Bf16.is_available() {
-        return;
-    }
     // A linear network whose inputs and weights have 8 significant bits: only the sums round, and they are `f32`.
     let architecture = network(40, &[], 20, Activation::Relu, Biases::Without);
     let mut problem = Problem::draw(&architecture, 9, Loss::new(LossKind::Mse, 0..20), 7_000);
     for value in problem.weights.values.iter_mut().chain(&mut problem.x) {
         *value = to_bf16(f64::from(*value)) as f32;
     }
-    let (logits, _, _) = problem.answer(&mut engine(InstructionSet::Avx512Bf16));
-    // Abs; as for `f32`.
-    assert_close("logits", &logits, &problem.truth().logits, 1e-5);
+    for set in bf16_sets() {
+        let (logits, _, _) = problem.answer(&mut engine(set));
+        // Abs; as for `f32`.
+        assert_close("logits", &logits, &problem.truth().logits, 1e-5);
+    }
 }

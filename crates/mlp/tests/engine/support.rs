@@ -23,10 +23,15 @@ pub fn f32_sets() -> Vec<InstructionSet> {
     ])
 }
 
+/// The instruction sets of this processor that multiply bf16.
+pub fn bf16_sets() -> Vec<InstructionSet> {
+    available([InstructionSet::EmulatedBf16, InstructionSet::Avx512Bf16])
+}
+
 /// Every instruction set of this processor.
 pub fn every_set() -> Vec<InstructionSet> {
     let mut sets = f32_sets();
-    sets.extend(available([InstructionSet::Avx512Bf16]));
+    sets.extend(bf16_sets());
     sets
 }
 

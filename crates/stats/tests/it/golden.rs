@@ -7,7 +7,7 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use undertone_stats::{
     Alternative, BootstrapRule, Interval, PermutationRule, PermutationTest, PowerRule,
-    benjamini_hochberg, hierarchical_bootstrap, mean_difference, mean_normal, mean_t,
+    benjamini_hochberg, chi_square, hierarchical_bootstrap, mean_difference, mean_normal, mean_t,
     minimum_detectable_effect, noncentral_t_cdf, noncentral_t_sf, paired_t, required_n, sign_flip,
     t_test_power, tost, welch_t, wilson,
 };
@@ -377,5 +377,51 @@ fn required_sizes_are_statsmodels() {
             "effect -{}",
             row.effect
         );
+    }
+}
+
+#[derive(Deserialize)]
+struct TableRow {
+    table: Vec<Vec<u64>>,
+    statistic: f64,
+    df: usize,
+    p: f64,
+    cramers_v: f64,
+    smallest_expected: f64,
+}
+
+#[test]
+fn chi_square_tests_are_scipys() {
+    for row in rows::<TableRow>("tables") {
+        let found = chi_square(&row.table).expect("two samples of several categories");
+        let what = format!("{:?}", row.table);
+        close(found.statistic, row.statistic, &what);
+        assert_eq!(found.df, row.df, "{what}");
+        // Relative far out too: no absolute floor would notice a wrong tail of 1e-80.
+        close_to(found.p, row.p, RELATIVE, 1e-300, &what);
+        close_to(found.cramers_v, row.cramers_v, RELATIVE, 1e-12, &what);
+        close(found.smallest_expected, row.smallest_expected, &what);
+    }
+}
+
+#[test]
+fn chi_square_leaves_empty_rows_and_columns_out() {
+    let full = chi_square(&[vec![10, 20, 30], vec![6, 9, 17]]);
+    let padded = chi_square(&[vec![10, 0, 20, 30], vec![0; 4], vec![6, 0, 9, 17]]);
+    assert!(full.is_some());
+    assert_eq!(full, padded);
+}
+
+#[test]
+fn chi_square_is_undefined_without_two_samples_of_two_categories() {
+    for table in [
+        vec![],
+        vec![vec![3, 4]],
+        vec![vec![3, 0], vec![4, 0]],
+        vec![vec![3, 4], vec![0, 0]],
+        vec![vec![3, 4], vec![5]],
+        vec![vec![u64::MAX, 1], vec![1, 1]],
+    ] {
+        assert_eq!(chi_square(&table), None, "{table:?}");
     }
 }

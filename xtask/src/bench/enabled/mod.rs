@@ -25,10 +25,3 @@ fn precisions() -> Vec<Precision> {
     }
     precisions
 }
-
-fn precision_name(precision: Precision) -> &'static str {
-    match precision {
-        Precision::F32 => "f32",
-        Precision::Bf16 => "bf16",
-    }
-}

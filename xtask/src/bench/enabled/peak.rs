@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use undertone_mlp::Precision;
-use undertone_simd::{InstructionSet, peak_gflops};
+use undertone_simd::peak_gflops;
 
 use super::clock::together;
 
@@ -20,10 +20,7 @@ pub struct Peak {
 
 /// Measures the FLOP/s of `threads` threads together.
 pub fn measure(precision: Precision, threads: usize, smoke: bool) -> Peak {
-    let set = match precision {
-        Precision::F32 => InstructionSet::best(),
-        Precision::Bf16 => InstructionSet::Avx512Bf16,
-    };
+    let set = precision.set();
     let time = if smoke { SMOKE_TIME } else { TIME };
     let timed = together(threads, |_| (), |_, ()| peak_gflops(set, time));
     Peak {

@@ -69,7 +69,7 @@ pub fn run(context: &Context, args: &LmChatArgs) -> Result<u8> {
         .collect::<Result<_>>()?;
     let loaded: Vec<Loaded> = subjects
         .iter()
-        .map(|subject| subject.load(subject.load_options(open::precision(*precision), 0)))
+        .map(|subject| subject.load(subject.load_options((*precision).into(), 0)))
         .collect::<Result<_, LabError>>()?;
     let mut voices = Vec::new();
     let voice = |name: String, model, adapter| Voice {

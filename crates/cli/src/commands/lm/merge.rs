@@ -9,7 +9,7 @@ use undertone_lab::lm::merge::{
 use undertone_lab::{LabError, News};
 
 use super::{close, open};
-use crate::args::{LmMergeArgs, PrecisionName};
+use crate::args::{LmMergeArgs, WeightsName};
 use crate::commands::work::{self, Task};
 use crate::context::Context;
 use crate::present;
@@ -28,8 +28,8 @@ pub fn run(context: &Context, args: &LmMergeArgs) -> Result<u8> {
         model: subject.named(),
         adapter: subject.named_adapter(),
         weights: match weights {
-            PrecisionName::F32 => MergedPrecision::F32,
-            PrecisionName::Bf16 => MergedPrecision::Bf16,
+            WeightsName::F32 => MergedPrecision::F32,
+            WeightsName::Bf16 => MergedPrecision::Bf16,
         },
     };
     let store = context.store()?;

@@ -7,9 +7,8 @@ use undertone_lab::LabError;
 use undertone_lab::lm::speech::PromptForm;
 use undertone_lab::lm::{LmError, Named, Prompting, RowFile, Subject};
 use undertone_lm::sample::Sampling;
-use undertone_simd::Precision;
 
-use crate::args::{PrecisionName, PromptingArgs, SamplingArgs};
+use crate::args::{PromptingArgs, SamplingArgs};
 use crate::context::Context;
 
 /// Opens a model and the adapter in a folder.
@@ -70,14 +69,6 @@ pub fn sampling(args: &SamplingArgs) -> Sampling {
         top_p: *top_p,
         min_p: *min_p,
         threshold: *threshold,
-    }
-}
-
-/// Returns a number format.
-pub fn precision(name: PrecisionName) -> Precision {
-    match name {
-        PrecisionName::F32 => Precision::F32,
-        PrecisionName::Bf16 => Precision::Bf16,
     }
 }
 

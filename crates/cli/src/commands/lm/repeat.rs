@@ -60,7 +60,7 @@ impl Line {
     fn precision(self, precision: Precision) -> Self {
         match precision {
             Precision::F32 => self,
-            Precision::Bf16 => self.with("--precision", "bf16"),
+            Precision::Bf16 | Precision::Bf16Emulated => self.with("--precision", precision.name()),
         }
     }
 

@@ -68,7 +68,7 @@ pub fn run(context: &Context, args: &LmSampleArgs) -> Result<u8> {
         },
         stop: sampling.stop.clone(),
         grammar: pattern(grammar.as_deref(), *numbers)?,
-        precision: open::precision(*precision),
+        precision: (*precision).into(),
     };
     if *batch == 0 {
         return Err(Usage("--batch is 0; at least 1 row is in work".to_owned()).into());

@@ -63,7 +63,7 @@ pub fn run(context: &Context, args: &LmScoreArgs) -> Result<u8> {
             layers: hidden.clone(),
         },
         next: next_wanted(next.as_deref())?,
-        precision: open::precision(*precision),
+        precision: (*precision).into(),
     };
     let job = ScoreJob::new(run, &subject, &file)?;
     open::tell_system_line(context, job.system_line());

@@ -219,7 +219,7 @@ fn settings(args: &LmTrainArgs, inputs: TrainInputs<'_>) -> Result<TrainRun> {
         batch_rows: *batch,
         length,
         seed: Seed(*seed),
-        precision: open::precision(*precision),
+        precision: (*precision).into(),
     })
 }
 

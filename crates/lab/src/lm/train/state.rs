@@ -3,9 +3,10 @@
 use std::collections::HashMap;
 
 use safetensors::tensor::{Dtype, SafeTensors, TensorView};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
 use undertone_lm::train::TrainerState;
 
-use super::log::TrainingLog;
 use crate::error::LabError;
 use crate::steps::json_bytes;
 
@@ -16,7 +17,7 @@ const FIRST: &str = "first";
 const SECOND: &str = "second";
 
 /// Returns the bytes of a state and the log up to it.
-pub(super) fn encode(state: &TrainerState, log: &TrainingLog) -> Result<Vec<u8>, LabError> {
+pub(crate) fn encode(state: &TrainerState, log: &impl Serialize) -> Result<Vec<u8>, LabError> {
     let log = String::from_utf8_lossy(&json_bytes(log)?).into_owned();
     let metadata = HashMap::from([
         (STEP.to_owned(), state.step.to_string()),
@@ -55,7 +56,7 @@ fn serialize(tensors: &[(&str, &[f32])], metadata: Option<HashMap<String, String
 }
 
 /// Reads what [`encode`] wrote; `None` if it is anything else, as when another version wrote it.
-pub(super) fn decode(bytes: &[u8]) -> Option<(TrainerState, TrainingLog)> {
+pub(crate) fn decode<L: DeserializeOwned>(bytes: &[u8]) -> Option<(TrainerState, L)> {
     let (_, header) = SafeTensors::read_metadata(bytes).ok()?;
     let metadata = header.metadata().as_ref()?;
     let tensors = SafeTensors::deserialize(bytes).ok()?;
@@ -89,7 +90,7 @@ fn values(tensors: &SafeTensors<'_>, name: &str) -> Option<Vec<f32>> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::lm::train::Evaluation;
+    use crate::lm::train::{Evaluation, TrainingLog};
 
     #[test]
     fn a_state_comes_back_bit_by_bit_and_anything_else_is_none() {
@@ -109,9 +110,9 @@ mod tests {
         let bytes = encode(&state, &log).expect("plain values");
         let (back, back_log) = decode(&bytes).expect("our own");
         assert_eq!((back, back_log), (state.clone(), log));
-        assert!(decode(&bytes[1..]).is_none());
+        assert!(decode::<TrainingLog>(&bytes[1..]).is_none());
         let weights = encode_weights(&state.weights);
         assert_eq!(decode_weights(&weights), Some(state.weights));
-        assert!(decode(&weights).is_none());
+        assert!(decode::<TrainingLog>(&weights).is_none());
     }
 }

@@ -6,10 +6,10 @@ use std::process::Command;
 
 use anyhow::{Context, Result};
 
+use super::super::precisions;
 use super::super::process::{Process, check_memory};
 use super::super::python::environment;
 use super::super::series::Side;
-use super::super::{precision_name, precisions};
 use super::LmArgs;
 use super::result::{Entry, Measurement};
 use super::work::Task;
@@ -50,7 +50,7 @@ pub fn start_all(args: &LmArgs, model: &Path) -> Result<Vec<Peer>> {
 fn variants() -> Vec<Variant> {
     let mut variants = Vec::new();
     for precision in precisions() {
-        let precision = precision_name(precision);
+        let precision = precision.name();
         let mut add = |name, task, arguments: &[&'static str]| {
             variants.push(Variant {
                 name,

@@ -6,7 +6,6 @@ use serde::{Deserialize, Serialize};
 use undertone_mlp::Precision;
 
 use super::super::peak::Peak;
-use super::super::precision_name;
 use super::super::report::processor;
 use super::super::series::{self, Side};
 use super::LmArgs;
@@ -26,7 +25,7 @@ pub struct Entry {
 impl Entry {
     /// Returns the entry of the processor's peak.
     pub fn peak(precision: Precision) -> Self {
-        let precision = precision_name(precision).to_owned();
+        let precision = precision.name().to_owned();
         Self {
             name: format!("peak {precision}"),
             side: Side::Peak,
@@ -37,7 +36,7 @@ impl Entry {
 
     /// Returns the entry of our engine.
     pub fn ours(task: Task, precision: Precision) -> Self {
-        let precision = precision_name(precision).to_owned();
+        let precision = precision.name().to_owned();
         Self {
             name: format!("ours {} {precision}", task.name()),
             side: Side::Ours,

@@ -17,7 +17,6 @@ use undertone_mlp::{
 };
 
 use super::super::clock::together;
-use super::super::precision_name;
 use super::super::series::Side;
 use super::result::{Entry, Measurement};
 
@@ -97,7 +96,7 @@ impl Work {
             Phase::Distil { students: 1, .. } => ("distil", ", 1 student".to_owned()),
             Phase::Distil { students, .. } => ("distil", format!(", {students} students at once")),
         };
-        let precision_name = precision_name(precision);
+        let precision_name = precision.name();
         let (pixels, labels) = match phase {
             Phase::Teacher => images(rows),
             Phase::Distil { .. } => (Vec::new(), Vec::new()),

@@ -4,7 +4,6 @@ use serde::{Deserialize, Serialize};
 use undertone_mlp::Precision;
 
 use super::super::peak::Peak;
-use super::super::precision_name;
 use super::super::report::processor;
 use super::super::series::{self, Side};
 use super::MlpArgs;
@@ -25,7 +24,7 @@ pub struct Entry {
 impl Entry {
     /// Returns the entry of the processor's peak.
     pub fn peak(precision: Precision) -> Self {
-        let precision = precision_name(precision).to_owned();
+        let precision = precision.name().to_owned();
         let name = format!("peak {precision}");
         Self {
             name,
