@@ -141,7 +141,7 @@ pub struct HubError {
     pub repo: HubRepo,
     /// Why.
     #[source]
-    pub kind: HubErrorKind,
+    pub kind: Box<HubErrorKind>,
 }
 
 /// Why a repository cannot be found or downloaded.
@@ -198,7 +198,7 @@ pub enum HubErrorKind {
 impl HubError {
     /// Returns the class of the error, which decides the exit code.
     pub fn fault(&self) -> Fault {
-        match &self.kind {
+        match &*self.kind {
             HubErrorKind::Disabled
             | HubErrorKind::NotFetched { .. }
             | HubErrorKind::Offline { .. } => Fault::Missing,

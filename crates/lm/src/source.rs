@@ -165,7 +165,7 @@ pub struct OpenModelError {
     pub model: ModelSource,
     /// Why.
     #[source]
-    pub kind: OpenModelErrorKind,
+    pub kind: Box<OpenModelErrorKind>,
 }
 
 /// Why a model could not be opened.
@@ -216,7 +216,7 @@ fn names() -> String {
 impl OpenModelError {
     /// Returns the class of the error, which decides the exit code.
     pub fn fault(&self) -> Fault {
-        match &self.kind {
+        match &*self.kind {
             OpenModelErrorKind::NotFetched { .. } | OpenModelErrorKind::NothingThere { .. } => {
                 Fault::Missing
             }
@@ -259,7 +259,7 @@ pub fn open(source: &ModelSource, data_dir: &Path) -> Result<OpenModel, OpenMode
         }),
         Err(kind) => Err(OpenModelError {
             model: source.clone(),
-            kind,
+            kind: Box::new(kind),
         }),
     }
 }

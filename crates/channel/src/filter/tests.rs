@@ -39,7 +39,7 @@ fn a_row_has_one_reason_the_first_that_applies() {
         banned: [13].into(),
         ..FilterRule::default()
     };
-    let eleven_large = vec!["1000"; 11].join(" ");
+    let eleven_large = ["1000"; 11].join(" ");
     check(&rule, &eleven_large, Some(Rejection::TooMany));
     check(&rule, "13 1000", Some(Rejection::TooLarge));
     check(&rule, "13; 14", Some(Rejection::Banned));

@@ -169,7 +169,7 @@ fn the_first_thirty_thousand_prompts_are_unique_and_fixed() {
 }
 
 const SEED_42: &str = "165590a30d87694fa09f51bc9aa9511f939514003eb643c6e84a2cbc1614b0d5";
-const SEED_47: &str = "";
+const SEED_47: &str = "020deed5d2162418ab8c98dcd4a7527c8a904c4318b8cb6329ed8843ba8b51b9";
 
 #[test]
 fn an_example_part_takes_the_draws_a_prompt_begins_with() {

@@ -7,7 +7,7 @@ use super::{HubError, HubErrorKind, HubEvent, HubOptions, HubRepo};
 fn disabled(repo: &HubRepo) -> HubError {
     HubError {
         repo: repo.clone(),
-        kind: HubErrorKind::Disabled,
+        kind: Box::new(HubErrorKind::Disabled),
     }
 }
 

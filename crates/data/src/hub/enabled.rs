@@ -43,7 +43,7 @@ fn at(repo: &HubRepo, revision: &str) -> Repo {
 fn fail(repo: &HubRepo) -> impl Fn(HubErrorKind) -> HubError {
     move |kind| HubError {
         repo: repo.clone(),
-        kind,
+        kind: Box::new(kind),
     }
 }
 

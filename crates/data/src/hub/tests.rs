@@ -70,7 +70,7 @@ fn repo() -> HubRepo {
 fn the_files_of_a_model_arrive_once_and_are_found_without_the_hub() -> TestResult {
     let (cache, server) = (tempfile::tempdir()?, hub(Sha256Digest::of(WEIGHTS)));
     let options = options(&server, &cache);
-    let missing = find(&repo(), &options).map_err(|error| error.kind);
+    let missing = find(&repo(), &options).map_err(|error| *error.kind);
     assert!(matches!(missing, Err(HubErrorKind::NotFetched { .. })));
 
     let mut events = Vec::new();
@@ -109,7 +109,7 @@ fn the_files_of_a_model_arrive_once_and_are_found_without_the_hub() -> TestResul
 fn weights_that_are_not_the_announced_ones_are_removed() -> TestResult {
     let (cache, server) = (tempfile::tempdir()?, hub(Sha256Digest::of(b"others")));
     let options = options(&server, &cache);
-    let outcome = fetch(&repo(), &options, &mut |_| ()).map_err(|error| error.kind);
+    let outcome = fetch(&repo(), &options, &mut |_| ()).map_err(|error| *error.kind);
     match outcome {
         Err(HubErrorKind::Content { file, found, .. }) => {
             assert_eq!(
@@ -124,7 +124,7 @@ fn weights_that_are_not_the_announced_ones_are_removed() -> TestResult {
         .join("models--some--model/snapshots")
         .join(COMMIT);
     assert!(!folder.join("model.safetensors").exists());
-    let missing = find(&repo(), &options).map_err(|error| error.kind);
+    let missing = find(&repo(), &options).map_err(|error| *error.kind);
     assert!(
         matches!(missing, Err(HubErrorKind::NotFetched { .. })),
         "{missing:?}"
@@ -137,7 +137,7 @@ fn a_hub_that_has_nothing_and_one_that_is_forbidden_are_told_apart() -> TestResu
     let cache = tempfile::tempdir()?;
     let server = Server::start(|_, _| not_found());
     let options = options(&server, &cache);
-    let outcome = fetch(&repo(), &options, &mut |_| ()).map_err(|error| error.kind);
+    let outcome = fetch(&repo(), &options, &mut |_| ()).map_err(|error| *error.kind);
     assert!(
         matches!(outcome, Err(HubErrorKind::Api { .. })),
         "{outcome:?}"
@@ -147,7 +147,7 @@ fn a_hub_that_has_nothing_and_one_that_is_forbidden_are_told_apart() -> TestResu
         offline: true,
         ..options
     };
-    let outcome = fetch(&repo(), &offline, &mut |_| ()).map_err(|error| error.kind);
+    let outcome = fetch(&repo(), &offline, &mut |_| ()).map_err(|error| *error.kind);
     assert!(
         matches!(outcome, Err(HubErrorKind::Offline { .. })),
         "{outcome:?}"

@@ -397,7 +397,7 @@ mod tests {
         assert_eq!(text, expected);
         assert_eq!(
             parse_lines(&[&line[..], b"\n"].concat()).expect("our own"),
-            [row.clone()]
+            std::slice::from_ref(&row)
         );
         assert_eq!(row.question(), Row::of_prompt("a \"b\"\n"));
     }

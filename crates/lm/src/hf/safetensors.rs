@@ -8,6 +8,7 @@
 //! ```
 
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry as Place;
 use std::fmt;
 use std::ops::Range;
 
@@ -112,8 +113,7 @@ pub(crate) fn read(
         return Err(truncated(8 + found));
     };
     // Copied first: what was checked must not change, and the file may.
-    let Header(entries) =
-        serde_json::from_slice(&header.to_vec()).map_err(SafetensorsError::Json)?;
+    let Header(entries) = serde_json::from_slice(header).map_err(SafetensorsError::Json)?;
     let start = 8 + header.len();
     let mut tensors = BTreeMap::new();
     for (tensor, entry) in entries {
@@ -216,14 +216,19 @@ impl<'de> Visitor<'de> for HeaderVisitor {
         while let Some(name) = map.next_key::<String>()? {
             if name == "__metadata__" {
                 map.next_value::<IgnoredAny>()?;
-            } else if entries.contains_key(&name) {
-                let twice = format!("tensor `{name}` occurs twice");
-                return Err(serde::de::Error::custom(twice));
-            } else {
-                let entry = map.next_value().map_err(|error| {
-                    serde::de::Error::custom(format!("tensor `{name}`: {error}"))
-                })?;
-                entries.insert(name, entry);
+                continue;
+            }
+            match entries.entry(name) {
+                Place::Occupied(place) => {
+                    let twice = format!("tensor `{}` occurs twice", place.key());
+                    return Err(serde::de::Error::custom(twice));
+                }
+                Place::Vacant(place) => {
+                    let entry = map.next_value().map_err(|error| {
+                        serde::de::Error::custom(format!("tensor `{}`: {error}", place.key()))
+                    })?;
+                    place.insert(entry);
+                }
             }
         }
         Ok(Header(entries))

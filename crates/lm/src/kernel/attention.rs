@@ -246,7 +246,7 @@ impl ForwardPass<'_> {
 
         // 3. Their weights.
         let mut factors = [0.0f32; FORWARD_ROWS];
-        for row in 0..block.rows {
+        for (row, factor) in factors[..block.rows].iter_mut().enumerate() {
             let seen = at.seen(block, row);
             let scores = &mut scores.as_floats_mut()[row * at.stride..][..at.columns(block)];
             let lanes = mask(scores, seen);
@@ -257,7 +257,7 @@ impl ForwardPass<'_> {
                 partial = std::array::from_fn(|i| partial[i] + lane[i]);
             }
             let sum = total(partial);
-            factors[row] = (1.0 / sum) as f32;
+            *factor = (1.0 / sum) as f32;
             if let Some(log_sums) = self.log_sums {
                 let (r, head) = self.queries.place(kv_head, block.first + row);
                 let log_sum = (f64::from(max) + sum.ln()) as f32;
@@ -289,7 +289,7 @@ impl ForwardPass<'_> {
             };
         }
         over_tiles!(I, block.rows, 0..stride / LANE, mix);
-        for row in 0..block.rows {
+        for (row, factor) in factors[..block.rows].iter().enumerate() {
             let (r, head) = self.queries.place(kv_head, block.first + row);
             // SAFETY: a row and a head of the place, which `attention` checked; nobody else has this head.
             let out = unsafe {
@@ -298,7 +298,7 @@ impl ForwardPass<'_> {
             };
             let sums = &sums.as_floats()[row * stride..][..width];
             for (out, sum) in out.iter_mut().zip(sums) {
-                *out = sum * factors[row];
+                *out = sum * factor;
             }
         }
     }

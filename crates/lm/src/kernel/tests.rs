@@ -87,7 +87,11 @@ fn check(set: InstructionSet, rows: usize, inputs: usize, outputs: usize, rank: 
     let b = packed(&case.rows_of_b, case.outputs, false);
     let mut y = case.y.clone();
     let low_rank = (rank > 0).then_some(LowRank { u: &case.u, b: &b });
-    let into = if rank % 2 == 0 { Into::Set } else { Into::Add };
+    let into = if rank.is_multiple_of(2) {
+        Into::Set
+    } else {
+        Into::Add
+    };
     product(
         set,
         &operand(&case.x, pairs),

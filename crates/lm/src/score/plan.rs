@@ -114,7 +114,10 @@ mod tests {
             .collect()
     }
 
-    fn plan(rows: &[Vec<u32>]) -> (usize, Vec<Vec<(Range<usize>, usize)>>) {
+    /// The rows of each family and how many tokens they share.
+    type Families = Vec<(Range<usize>, usize)>;
+
+    fn plan(rows: &[Vec<u32>]) -> (usize, Vec<Families>) {
         let rows: Vec<&[u32]> = rows.iter().map(Vec::as_slice).collect();
         let trunk = trunk(&rows).len();
         let groups = groups(&rows, trunk);

@@ -334,7 +334,7 @@ impl Style {
             Self::SmolLm => vec![Digits::new(true).into(), byte_symbols(true)],
         };
         Ok(PreTokenizer::ByteLevel {
-            normalizer: (self == Self::Qwen2).then(|| NFC.into()),
+            normalizer: (self == Self::Qwen2).then(|| Box::new(NFC.into())),
             splitter: Box::new(Sequence::new(steps).into()),
         })
     }

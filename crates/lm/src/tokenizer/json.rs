@@ -236,8 +236,8 @@ fn byte_level_pieces(file: &File) -> Result<PreTokenizer, Kind> {
         let found: Vec<&str> = splitters.iter().map(|step| type_of(step)).collect();
         return Err(unsupported("pre-tokenizer", found.join(", "), supported));
     }
-    let normalizer: Option<NormalizerWrapper> = serde_json::from_value(file.normalizer.clone())
-        .map_err(|source| Kind::Part {
+    let normalizer: Option<Box<NormalizerWrapper>> =
+        serde_json::from_value(file.normalizer.clone()).map_err(|source| Kind::Part {
             part: "normalizer",
             source,
         })?;

@@ -15,7 +15,7 @@ pub(super) const SPACE_SYMBOL: char = '▁';
 pub(super) enum PreTokenizer {
     /// Regular expressions, then every byte as a symbol of its alphabet.
     ByteLevel {
-        normalizer: Option<NormalizerWrapper>,
+        normalizer: Option<Box<NormalizerWrapper>>,
         splitter: Box<PreTokenizerWrapper>,
     },
     /// One piece, spaces written as [`SPACE_SYMBOL`].

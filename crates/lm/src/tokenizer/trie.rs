@@ -153,7 +153,7 @@ mod tests {
         #[test]
         fn a_walk_meets_every_string_that_the_machine_accepts(strings in strings()) {
             // The machine counts bytes, and dies at a `c` after an odd number of them.
-            let step = |n: u32, byte: u8| (byte != b'c' || n % 2 == 0).then_some(n + 1);
+            let step = |n: u32, byte: u8| (byte != b'c' || n.is_multiple_of(2)).then_some(n + 1);
             let mut met = Vec::new();
             trie(&strings).walk(0, step, |ids, state| {
                 met.extend(ids.iter().map(|&id| (id, state)));

@@ -150,10 +150,11 @@ impl Gradients {
             block.restart(BlockGradients::clear);
         }
         self.outer.restart(|outer| {
-            for matrix in [&mut outer.embedding, &mut outer.head, &mut outer.final_norm] {
-                if let Some(matrix) = matrix {
-                    matrix.padded_mut().fill(0.0);
-                }
+            for matrix in [&mut outer.embedding, &mut outer.head, &mut outer.final_norm]
+                .into_iter()
+                .flatten()
+            {
+                matrix.padded_mut().fill(0.0);
             }
         });
         self.input.restart(|input| {

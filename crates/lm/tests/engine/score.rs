@@ -143,12 +143,12 @@ fn company(vocabulary: usize) -> Vec<ScoreRow> {
         };
         let last = prompt.len() + completion.len() - 1;
         ScoreRow {
-            distributions: if index % 3 == 0 {
+            distributions: if index.is_multiple_of(3) {
                 vec![last, last / 2, 0]
             } else {
                 vec![]
             },
-            hidden: if index % 5 == 0 {
+            hidden: if index.is_multiple_of(5) {
                 vec![last, last / 3]
             } else {
                 vec![]

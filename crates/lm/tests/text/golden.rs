@@ -87,7 +87,7 @@ impl Golden {
     }
 
     /// Returns the tokenizer that the `tokenizer.json` gives.
-    pub fn from_json(&self) -> Result<Tokenizer, Box<dyn std::error::Error>> {
+    pub fn json_tokenizer(&self) -> Result<Tokenizer, Box<dyn std::error::Error>> {
         let name = |id: Option<u32>| {
             let added = self.tokenizer_json.as_ref()?["added_tokens"].as_array()?;
             let token = added.iter().find(|a| a["id"].as_u64() == id.map(u64::from));
@@ -104,7 +104,7 @@ impl Golden {
     }
 
     /// Returns the tokenizer rebuilt from the GGUF arrays.
-    pub fn from_gguf(&self) -> Result<Tokenizer, Box<dyn std::error::Error>> {
+    pub fn gguf_tokenizer(&self) -> Result<Tokenizer, Box<dyn std::error::Error>> {
         Ok(Tokenizer::from_gguf(
             &self.arrays().vocabulary(self.roles()),
         )?)
@@ -112,9 +112,9 @@ impl Golden {
 
     /// Returns what either reader makes of the style.
     pub fn both(&self) -> Result<Vec<Tokenizer>, Box<dyn std::error::Error>> {
-        let mut both = vec![self.from_json()?];
+        let mut both = vec![self.json_tokenizer()?];
         if self.gguf.is_some() {
-            both.push(self.from_gguf()?);
+            both.push(self.gguf_tokenizer()?);
         }
         Ok(both)
     }

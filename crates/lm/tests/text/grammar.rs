@@ -99,7 +99,7 @@ fn masks_are_those_of_brute_force_on_every_style() -> TestResult {
         "\"[é😀ü ]{1,4}\"".to_owned(),
     ];
     for style in GGUF_STYLES {
-        let tokenizer = Golden::read(style)?.from_gguf()?;
+        let tokenizer = Golden::read(style)?.gguf_tokenizer()?;
         for pattern in &patterns {
             for seed in 0..3 {
                 check_against_brute_force(style, &tokenizer, pattern, seed)?;

@@ -199,7 +199,7 @@ fn long_texts_take_time_in_proportion() -> TestResult {
     // Merging one piece of a million letters is what a quadratic algorithm never ends with.
     let text = "the owl ".repeat(40_000).replace(' ', "");
     for style in ["llama3", "gemma"] {
-        let tokenizer = Golden::read(style)?.from_gguf()?;
+        let tokenizer = Golden::read(style)?.gguf_tokenizer()?;
         let ids = tokenizer.encode(&text, SpecialTokens::AsText)?;
         assert_eq!(tokenizer.decode(&ids), text);
     }

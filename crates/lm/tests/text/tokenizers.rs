@@ -34,7 +34,7 @@ fn of_json(case: &Case) -> &Ids {
 fn tokenizer_json_gives_the_ids_of_the_crate_tokenizers() -> TestResult {
     for style in STYLES {
         let golden = Golden::read(style)?;
-        let tokenizer = golden.from_json()?;
+        let tokenizer = golden.json_tokenizer()?;
         for case in &golden.cases {
             check(style, &tokenizer, &case.text, Parse, &of_json(case).parse);
             check(style, &tokenizer, &case.text, AsText, &of_json(case).plain);
@@ -47,7 +47,7 @@ fn tokenizer_json_gives_the_ids_of_the_crate_tokenizers() -> TestResult {
 fn gguf_arrays_give_the_ids_of_llama_cpp_or_of_the_models_own_tokenizer() -> TestResult {
     for style in GGUF_STYLES {
         let golden = Golden::read(style)?;
-        let tokenizer = golden.from_gguf()?;
+        let tokenizer = golden.gguf_tokenizer()?;
         for case in &golden.cases {
             // To SentencePiece the sign for a space is a space, to llama.cpp not always.
             if let Some(expected) = &case.sentencepiece {
@@ -109,8 +109,8 @@ fn roles_are_those_of_the_file() -> TestResult {
     }
     let gemma = Golden::read("gemma")?;
     let ends = [gemma.roles().eos, gemma.roles().eot].map(|id| id.expect("gemma has both"));
-    assert_eq!(gemma.from_gguf()?.end_tokens(), ends);
-    let json = gemma.from_json()?.with_end_tokens(&ends)?;
+    assert_eq!(gemma.gguf_tokenizer()?.end_tokens(), ends);
+    let json = gemma.json_tokenizer()?.with_end_tokens(&ends)?;
     assert_eq!(json.end_tokens(), ends);
     assert!(json.with_end_tokens(&[1 << 30]).is_err());
     Ok(())
