@@ -5,7 +5,7 @@
     python scripts/bench/lm_peer.py sample --model FILE.gguf --precision f32 --serve
     python scripts/bench/lm_peer.py score  --model FILE.gguf
 
-Needs scripts/bench/lm-requirements.txt. The peer llama.cpp is lm_peer_llama_cpp.py, and both keep to `lm_peer_protocol.py`,
+Needs scripts/bench/requirements.txt. The peer llama.cpp is lm_peer_llama_cpp.py, and both keep to `lm_peer_protocol.py`,
 which describes `--serve` and the fields of a result. The model is a GGUF file that transformers reads, or a folder.
 
 - `train`: LoRA r=8 on all seven projections, 8 rows of 96 tokens of which 30 are the prompt, without padding; one step is

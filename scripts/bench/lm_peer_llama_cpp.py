@@ -4,7 +4,7 @@
     python scripts/bench/lm_peer_llama_cpp.py --model FILE.gguf --weights f16 --work-dir DIR
     python scripts/bench/lm_peer_llama_cpp.py --model FILE.gguf --weights as-is --serve
 
-Needs `xllamacpp`, `gguf` and `numpy` of scripts/bench/lm-requirements.txt. The server runs in this process, without HTTP,
+Needs `xllamacpp`, `gguf` and `numpy` of scripts/bench/requirements.txt. The server runs in this process, without HTTP,
 with a slot for each row. One measurement sends all rows at once, each from its own thread: 64 distinct prompts of 30
 tokens, 64 new tokens each at temperature 1 from the whole distribution, no stop token, no reuse of earlier prompts.
 

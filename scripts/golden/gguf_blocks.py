@@ -3,7 +3,7 @@
 
     python scripts/golden/gguf_blocks.py
 
-Needs scripts/bench/lm-requirements.txt. Writes crates/lm/tests/golden/gguf-blocks.json: for each type the bytes of a few
+Needs scripts/bench/requirements.txt. Writes crates/lm/tests/golden/gguf-blocks.json: for each type the bytes of a few
 blocks and the `f32` values, both as hexadecimal digits, little-endian. Bytes are drawn from SHA-256, so that every bit of
 a block matters; scales are drawn as finite numbers. Two runs write the same bytes.
 """

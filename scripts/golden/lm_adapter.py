@@ -3,7 +3,7 @@
 
     python scripts/golden/lm_adapter.py
 
-Needs scripts/bench/lm-requirements.txt and the folders lm_models.py writes. A and B are those of golden-train.safetensors;
+Needs scripts/bench/requirements.txt and the folders lm_models.py writes. A and B are those of golden-train.safetensors;
 two adapters are rank-stabilised (`use_rslora`). Logits are computed in f64, and compared here with what peft makes of the
 folder in f32, before and after `merge_and_unload`.
 """

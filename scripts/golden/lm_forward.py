@@ -4,7 +4,7 @@
     python scripts/golden/lm_forward.py                      # golden-forward.safetensors of every tiny model
     python scripts/golden/lm_forward.py --smollm2 FILE.gguf  # smollm2.json, from the real model's GGUF
 
-Needs scripts/bench/lm-requirements.txt and the folders lm_models.py writes. Names and shapes: the README beside the
+Needs scripts/bench/requirements.txt and the folders lm_models.py writes. Names and shapes: the README beside the
 folders. Values of tiny models are computed in f64 (`lm_common.double`) and compared here with transformers in f32 and, for
 GGUF, with llama.cpp (`xllamacpp`) or with transformers' own GGUF reader.
 """

@@ -3,7 +3,7 @@
 
     python scripts/golden/lm_models.py
 
-Needs scripts/bench/lm-requirements.txt. Each folder in crates/lm/tests/golden/ holds a Hugging Face model and, where GGUF
+Needs scripts/bench/requirements.txt. Each folder in crates/lm/tests/golden/ holds a Hugging Face model and, where GGUF
 can express it, the same model as `model.gguf`, named and laid out as llama.cpp's converter does. Weights have at most 8
 significant bits and no small exponents, so f32, bf16 and f16 files hold the same numbers and one set of expected values
 serves all of them. The exception is `model-quantised.gguf`, whose tensors take five quantised types in turn.

@@ -3,7 +3,7 @@
 
     python scripts/golden/lm_optimisers.py
 
-Needs scripts/bench/lm-requirements.txt. Gradients are made up; PyTorch's optimisers and transformers' schedules compute in
+Needs scripts/bench/requirements.txt. Gradients are made up; PyTorch's optimisers and transformers' schedules compute in
 f64. Settings are spelt as crates/lm/src/optimiser.rs and schedule.rs read them.
 """
 

@@ -4,7 +4,7 @@
     python scripts/golden/lm_peft_check.py --base FOLDER_OR_GGUF --adapter FOLDER --logits FILE
     python scripts/golden/lm_peft_check.py --base FOLDER --logits FILE       # a merged model, or any other
 
-Needs scripts/bench/lm-requirements.txt. FILE is a safetensors file with, for i = 0, 1, …, `tokens/i` `[T]` (i32 or i64) and
+Needs scripts/bench/requirements.txt. FILE is a safetensors file with, for i = 0, 1, …, `tokens/i` `[T]` (i32 or i64) and
 `logits/i` `[T, vocabulary]` (f32), the logits after every token; golden-adapter.safetensors is one. Both are loaded in f32.
 The error is the largest difference over the largest logit. Exits with 1 if it is above the tolerance, if the adapter
 changes nothing, or if weights were missing, left over or of another shape.

@@ -3,7 +3,7 @@
 
     python scripts/golden/lm_train.py
 
-Needs scripts/bench/lm-requirements.txt and the folders lm_models.py writes. Names and shapes: the README beside the
+Needs scripts/bench/requirements.txt and the folders lm_models.py writes. Names and shapes: the README beside the
 folders. Models, adapters (peft), losses and optimisers (PyTorch) compute in f64; only what is stored is rounded.
 """
 

@@ -1,4 +1,4 @@
-//! Python environments of the peers, with pinned packages.
+//! The Python environment of the peers, with pinned packages.
 
 use std::fs;
 use std::path::PathBuf;
@@ -7,16 +7,14 @@ use anyhow::{Context, Result};
 
 use crate::tools;
 
-/// Returns the Python of the environment `name`, making it if it is not there or of other requirements.
-///
-/// `requirements` is a file in `scripts/bench/`, `size` what it takes on disk, in words.
+/// Returns the Python of the peers' environment, making it if it is not there or of other requirements.
 ///
 /// # Errors
 /// If there is no Python or the installation fails.
-pub fn environment(name: &str, requirements: &str, size: &str) -> Result<PathBuf> {
-    let folder = tools::target().join(name);
+pub fn environment() -> Result<PathBuf> {
+    let folder = tools::target().join("peer-venv");
     let python = folder.join("bin/python");
-    let requirements = tools::root().join("scripts/bench").join(requirements);
+    let requirements = tools::root().join("scripts/bench/requirements.txt");
     let wanted = fs::read(&requirements)
         .with_context(|| format!("cannot read {}", requirements.display()))?;
     // Written last: an installation that was interrupted is made anew.
@@ -25,7 +23,7 @@ pub fn environment(name: &str, requirements: &str, size: &str) -> Result<PathBuf
         return Ok(python);
     }
     eprintln!(
-        "bench: installing the peers into {} ({size})",
+        "bench: installing the peers into {} (5.9 GB)",
         folder.display()
     );
     tools::run(tools::command("python3", &["-m", "venv", "--clear"]).arg(&folder))?;

@@ -42,7 +42,7 @@ struct Variant {
 pub fn start_all(args: &LmArgs, model: &Path) -> Result<Vec<Peer>> {
     let variants = variants();
     check_memory(variants.len() as u64 * PROCESS_BYTES, "use --no-peer")?;
-    let python = environment("bench-lm-venv", "lm-requirements.txt", "5.9 GB")?;
+    let python = environment()?;
     let start = |variant| Peer::start(&python, args, model, variant);
     variants.into_iter().map(start).collect()
 }

@@ -39,7 +39,7 @@ pub struct Peer {
 /// If there is no Python, the installation fails, memory is short, or a process does not come up.
 pub fn start_all(args: &MlpArgs) -> Result<Vec<Peer>> {
     check_memory(needed_bytes(args), "use fewer --peer-models")?;
-    let python = environment("bench-venv", "requirements.txt", "5.4 GB")?;
+    let python = environment()?;
     let mut peers = Vec::new();
     for variant in VARIANTS {
         eprintln!(
