@@ -16,7 +16,8 @@ use disabled as backend;
 use std::path::PathBuf;
 
 use anyhow::Result;
-use clap::{Args, Subcommand};
+use clap::{Args, Subcommand, ValueEnum};
+use serde::Serialize;
 
 use crate::tools;
 
@@ -66,6 +67,9 @@ pub struct LmArgs {
     /// The model, a GGUF file; needed unless --smoke
     #[arg(long, value_name = "FILE")]
     pub model: Option<PathBuf>,
+    /// Only this task; may be repeated. All of them without it
+    #[arg(long = "task", value_enum, value_name = "TASK")]
+    pub tasks: Vec<LmTask>,
     /// Rounds; each measures everything once
     #[arg(long, value_name = "N", default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..))]
     pub rounds: u32,
@@ -81,6 +85,39 @@ pub struct LmArgs {
     /// Write all measurements into this file
     #[arg(long, value_name = "FILE")]
     pub json: Option<PathBuf>,
+}
+
+/// A task of the language-model benchmark.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum LmTask {
+    /// Optimiser steps of a LoRA adapter of rank 8 on all seven projections, with AdamW
+    Train,
+    /// Completions at temperature 1, prompts without anything in common
+    Sample,
+    /// Log-probabilities of every token but the first
+    Score,
+}
+
+impl LmTask {
+    /// All of them, in the order they are measured.
+    pub const ALL: [Self; 3] = [Self::Train, Self::Sample, Self::Score];
+
+    /// Returns what the peers call it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Train => "train",
+            Self::Sample => "sample",
+            Self::Score => "score",
+        }
+    }
+}
+
+impl LmArgs {
+    /// Whether a task is to be measured.
+    pub fn wants(&self, task: LmTask) -> bool {
+        self.tasks.is_empty() || self.tasks.contains(&task)
+    }
 }
 
 /// Measures, or starts the build that can.

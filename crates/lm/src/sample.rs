@@ -29,6 +29,9 @@ pub use choice::{Sampling, SamplingError};
 const PROMPT_TOKENS: usize = 256;
 /// Shorter common beginnings are not worth a cache of their own.
 const LEAST_PREFIX: usize = 4;
+/// Rows a thread has at least when each runs its own through all blocks; with fewer, threads share every product. Reading
+/// all weights once a thread then costs less than waiting for the others after every product.
+const ALONE_ROWS: usize = 16;
 
 /// How completions are sampled.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -341,11 +344,53 @@ impl Sampler<'_> {
                     .expect("a row begins with a token")
             })
             .collect();
-        let spans = spans(rows.iter().map(|row| (row.cache.len(), 1)));
-        let mut caches: Vec<&mut Cache> = rows.iter_mut().map(|row| &mut row.cache).collect();
-        self.pass(Crew::Shared)
-            .forward(&tokens, &spans, &mut caches, &mut work.forward, |_, _| ());
+        let threads = rayon::current_num_threads();
+        if threads > 1 && rows.len() >= threads * ALONE_ROWS {
+            self.step_apart(&tokens, rows, rows.len().div_ceil(threads), work);
+        } else {
+            let spans = spans(rows.iter().map(|row| (row.cache.len(), 1)));
+            let mut caches: Vec<&mut Cache> = rows.iter_mut().map(|row| &mut row.cache).collect();
+            self.pass(Crew::Shared).forward(
+                &tokens,
+                &spans,
+                &mut caches,
+                &mut work.forward,
+                |_, _| (),
+            );
+        }
         self.draw(rows, work);
+    }
+
+    /// Runs the newest tokens, `share` rows a thread, through all blocks: nobody waits for anybody.
+    fn step_apart(
+        &self,
+        tokens: &[u32],
+        rows: &mut [Row],
+        share: usize,
+        work: &mut DecodeWorkspace,
+    ) {
+        let DecodeWorkspace {
+            forward, groups, ..
+        } = work;
+        groups.resize_with(rows.len().div_ceil(share), Workspace::default);
+        rows.par_chunks_mut(share)
+            .zip(tokens.par_chunks(share))
+            .zip(&mut groups[..])
+            .for_each(|((rows, tokens), work)| {
+                let spans = spans(rows.iter().map(|row| (row.cache.len(), 1)));
+                let mut caches: Vec<&mut Cache> =
+                    rows.iter_mut().map(|row| &mut row.cache).collect();
+                self.pass(Crew::Alone)
+                    .forward(tokens, &spans, &mut caches, work, |_, _| ());
+            });
+        let x = &mut forward.x;
+        x.reset(rows.len(), self.model.config.width);
+        for (group, from) in groups.iter().enumerate() {
+            for row in 0..from.x.rows {
+                x.row_mut(group * share + row)
+                    .copy_from_slice(from.x.row(row));
+            }
+        }
     }
 
     /// Draws a token of every row from its residual stream in `work`.
@@ -446,6 +491,8 @@ impl Sampler<'_> {
 #[derive(Debug, Default)]
 struct DecodeWorkspace {
     forward: Workspace,
+    /// Of threads that each run some rows alone.
+    groups: Vec<Workspace>,
     scales: Vec<f32>,
     normed: Operand,
     logits: Matrix,

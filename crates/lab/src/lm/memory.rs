@@ -13,6 +13,8 @@ use undertone_simd::Precision;
 const LANE: usize = 16;
 /// Tokens that a thread takes through a model at a time.
 const GROUP_TOKENS: usize = 256;
+/// Tokens that a thread trains on at a time, unless one row has more.
+const TRAINING_GROUP_TOKENS: usize = 192;
 /// Positions whose logits a thread holds at a time.
 const HEAD_ROWS: usize = 64;
 /// The program itself, its threads and tokenizer.
@@ -143,7 +145,7 @@ pub fn training(
     longest: usize,
     threads: usize,
 ) -> Memory {
-    let group = longest.max(GROUP_TOKENS / 2);
+    let group = longest.max(TRAINING_GROUP_TOKENS);
     let kept = (activations(config, group) * config.layers).min(kept_bytes);
     // The stream before every block, the block at hand forward and backward, logits and their gradient.
     let stream = config.width * group * size_of::<f32>() * config.layers;

@@ -36,7 +36,7 @@ use crate::steps::{json_bytes, output};
 pub use log::{Evaluation, LoggedStep, TrainingLog};
 
 /// The version of the code behind the step.
-const VERSION: u32 = 1;
+const VERSION: u32 = 2;
 /// The kind of the step.
 const KIND: &str = "lm/train";
 /// Outputs of the step.

@@ -13,8 +13,9 @@ use undertone_simd::{InstructionSet, Isa, LANE, Pass, run, to_bf16};
 use super::tile::{Strides, over_tiles, read, tile, tile_f32, write};
 use crate::matrix::{Matrix, Operand, Words};
 
-/// Words of a sum that are done before the next rows: a strip of three panels then fits the second-level cache.
-const CHUNK_WORDS: usize = 1024;
+/// Words of a sum that are done before the next rows: a strip of three panels then takes 24 KiB of the first-level cache,
+/// and all rows find it there.
+const CHUNK_WORDS: usize = 128;
 
 /// A weight matrix `[N, K]` in panels of 16 outputs, each `words` lanes.
 #[derive(Debug, Clone)]

@@ -41,13 +41,13 @@ pub fn lm(args: &LmArgs) -> Result<()> {
         peer::start_all(args, &path)?
     };
     let rounds = if args.smoke { 1 } else { args.rounds };
-    let mut report = Report::new(args, &path, rounds);
+    let mut report = Report::new(args, &path);
     for round in 0..rounds {
         for precision in precisions() {
             let peak = peak::measure(precision, usize::from(args.threads), args.smoke);
             report.add(&Entry::peak(precision), peak.into());
         }
-        for task in Task::ALL {
+        for task in Task::ALL.into_iter().filter(|task| args.wants(*task)) {
             // Peers and ours alternate: neither has all of its turns in the same minutes.
             let mut of_task = peers.iter_mut().filter(|peer| peer.entry().task == task);
             for precision in precisions() {
@@ -64,13 +64,15 @@ pub fn lm(args: &LmArgs) -> Result<()> {
             }
         }
         eprintln!("bench: round {} of {rounds}", round + 1);
+        report.rounds = round + 1;
+        report.unix_seconds = common::unix_seconds()?;
+        // After every round: what is measured is not lost if the rest is interrupted.
+        if let Some(path) = &args.json {
+            common::write(&report, path)?;
+        }
     }
-    report.unix_seconds = common::unix_seconds()?;
     print!("{}", table::render(&report));
-    match &args.json {
-        Some(path) => common::write(&report, path),
-        None => Ok(()),
-    }
+    Ok(())
 }
 
 fn measure_peer(
@@ -121,6 +123,7 @@ fn undisturbed(
             return Ok(measured);
         };
         if share <= FOREIGN_SHARE || args.busy || args.smoke {
+            eprintln!("bench: {}: {:.2} s", entry.name, measured.seconds);
             return Ok(measured);
         }
         let share = format!("{:.0} %", share * 100.0);

@@ -40,8 +40,10 @@ struct Variant {
 /// # Errors
 /// If there is no Python, the installation fails, memory is short, or a process does not come up.
 pub fn start_all(args: &LmArgs, model: &Path) -> Result<Vec<Peer>> {
-    let variants = variants();
-    check_memory(variants.len() as u64 * PROCESS_BYTES, "use --no-peer")?;
+    let mut variants = variants();
+    variants.retain(|variant| args.wants(variant.task));
+    let remedy = "measure one --task at a time, or use --no-peer";
+    check_memory(variants.len() as u64 * PROCESS_BYTES, remedy)?;
     let python = environment()?;
     let start = |variant| Peer::start(&python, args, model, variant);
     variants.into_iter().map(start).collect()

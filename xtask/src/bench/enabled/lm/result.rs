@@ -101,6 +101,7 @@ pub struct Report {
     /// The model's file name.
     pub model: String,
     pub threads: u16,
+    /// Rounds that are finished.
     pub rounds: u32,
     /// Whether busy measurements were counted too.
     pub busy: bool,
@@ -113,7 +114,7 @@ pub struct Report {
 
 impl Report {
     /// Makes an empty report.
-    pub fn new(args: &LmArgs, model: &Path, rounds: u32) -> Self {
+    pub fn new(args: &LmArgs, model: &Path) -> Self {
         let name = model.file_name().unwrap_or_default();
         Self {
             format: "undertone-bench-lm",
@@ -122,7 +123,7 @@ impl Report {
             processor: processor(),
             model: name.to_string_lossy().into_owned(),
             threads: args.threads,
-            rounds,
+            rounds: 0,
             busy: args.busy,
             smoke: args.smoke,
             unix_seconds: 0,

@@ -3,39 +3,14 @@
 use std::path::PathBuf;
 
 use anyhow::{Context, Result};
-use serde::Serialize;
 use undertone_lm::ModelConfig;
 
 use super::LmArgs;
+pub use crate::bench::LmTask as Task;
 use crate::tools;
 
 /// A model of random weights, for smoke tests.
 const TINY: &str = "crates/lm/tests/golden/tiny-llama/model.gguf";
-
-/// A task.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Task {
-    /// Optimiser steps of a LoRA adapter of rank 8 on all seven projections, with AdamW.
-    Train,
-    /// Completions at temperature 1, prompts without anything in common.
-    Sample,
-    /// Log-probabilities of every token but the first.
-    Score,
-}
-
-impl Task {
-    pub const ALL: [Self; 3] = [Self::Train, Self::Sample, Self::Score];
-
-    /// Returns what the peers call it.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Train => "train",
-            Self::Sample => "sample",
-            Self::Score => "score",
-        }
-    }
-}
 
 /// How much of everything; the defaults of the peers in `scripts/bench/` are the same.
 #[derive(Debug, Clone, Copy)]
