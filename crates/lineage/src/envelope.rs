@@ -5,6 +5,8 @@
 
 mod dsse;
 mod keys;
+mod oms;
+mod p256;
 mod run;
 mod statement;
 
@@ -13,9 +15,12 @@ pub use dsse::{
     VerifiedPayload,
 };
 pub use keys::{KeyError, KeyErrorKind, PublicKey, SigningKey};
+pub use oms::{OMS_FILE, OMS_PREDICATE, OmsCheck, OmsError, sign_model, verify_model};
+pub(crate) use oms::{read_signature as read_oms, unverified_statement};
+pub use p256::{OmsKey, OmsPublicKey};
 pub use run::{
-    Difference, DifferenceKind, RunCheck, SignError, envelope_path, run_statement, sign_run,
-    signed_run_files, verify_run,
+    Difference, DifferenceKind, RUN_LINEAGE, RunCheck, SignError, envelope_path, run_statement,
+    sign_run, signed_run_files, verify_run,
 };
 pub use statement::{
     BuildDefinition, Builder, PROVENANCE_V1, Provenance, ResourceDescriptor, RunDetails,

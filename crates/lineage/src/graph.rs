@@ -10,6 +10,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::entity::{EntityId, EntityKind};
+use crate::grade::Grade;
 use crate::ledger::{
     Builder, DescriptionCell, EdgeCell, LedgerError, LedgerErrorKind, Place, SegmentReader, Tables,
 };
@@ -43,7 +44,7 @@ impl fmt::Display for Node {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let kind = self.kind.map_or("undescribed", EntityKind::name);
         match &self.name {
-            Some(name) => write!(f, "{} ({kind} {})", clean(name), self.id.short()),
+            Some(name) => write!(f, "{} ({kind} {})", shortened(name), self.id.short()),
             None => write!(f, "{kind} {}", self.id.short()),
         }
     }
@@ -65,6 +66,33 @@ pub(crate) fn clean(text: &str) -> String {
         clean.push('…');
     }
     clean
+}
+
+/// Returns `text` for people: on one line, with long digests cut to their first digits.
+pub(crate) fn shortened(text: &str) -> String {
+    const KEPT: usize = 12;
+    const LONG: usize = 32;
+    let mut out = String::new();
+    let mut digits = String::new();
+    let end = |digits: &mut String, out: &mut String| {
+        let kept = if digits.len() >= LONG {
+            KEPT
+        } else {
+            digits.len()
+        };
+        out.push_str(&digits[..kept]);
+        digits.clear();
+    };
+    for c in text.chars() {
+        if !c.is_ascii_hexdigit() {
+            end(&mut digits, &mut out);
+            out.push(c);
+        } else {
+            digits.push(c);
+        }
+    }
+    end(&mut digits, &mut out);
+    clean(&out)
 }
 
 /// A text names no entity, or several.
@@ -153,6 +181,15 @@ impl Graph {
         for (at, (_, node)) in (0..).zip(&tables.names) {
             labels[*node as usize].get_or_insert(at);
         }
+        // What only the program has a name for is called as its run calls it.
+        for edge in &tables.edges {
+            let own = labels[edge.to as usize].map(|at| tables.names[at as usize].0.as_str());
+            let is_ours = own.is_none_or(|name| name.starts_with("undertone-"));
+            if edge.kind == RelationKind::SameAs && edge.grade > Grade::Unknown && is_ours {
+                let alias = labels[edge.from as usize];
+                labels[edge.to as usize] = alias.or(labels[edge.to as usize]);
+            }
+        }
         Graph {
             tables,
             out_start,
@@ -221,7 +258,7 @@ impl Graph {
             .filter(|node| !stands_for_other(node))
             .collect();
         match contents[..] {
-            [node] => Ok(self.id(node)),
+            [node] => Ok(self.id(self.content_of(node))),
             [] => Err(ResolveError::Nothing {
                 text: text.to_owned(),
             }),
@@ -233,6 +270,21 @@ impl Graph {
                     .map(|node| self.node(*node))
                     .collect(),
             }),
+        }
+    }
+
+    /// Follows a name to the one thing it stands for; a name of several things is left as it is.
+    fn content_of(&self, name: NodeIndex) -> NodeIndex {
+        let mut contents: Vec<NodeIndex> = self
+            .out_edges(name)
+            .map(|edge| self.cell(edge))
+            .filter(|cell| cell.kind == RelationKind::SameAs && cell.grade > Grade::Unknown)
+            .map(|cell| cell.to as usize)
+            .collect();
+        contents.dedup();
+        match contents[..] {
+            [content] => content,
+            _ => name,
         }
     }
 

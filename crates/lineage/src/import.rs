@@ -9,6 +9,7 @@ mod card;
 mod gguf;
 mod intoto;
 mod jsonl;
+mod oms;
 mod safetensors;
 mod yaml;
 
@@ -26,6 +27,7 @@ pub use card::{CardKind, import_card};
 pub use gguf::import_gguf;
 pub use intoto::import_statement;
 pub use jsonl::{JsonlOptions, import_jsonl};
+pub use oms::import_oms;
 pub use safetensors::import_safetensors;
 
 /// The longest card, bill of materials or statement that is read.

@@ -13,7 +13,7 @@
 mod index;
 mod segment;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashSet};
 use std::io;
 use std::path::{Path, PathBuf};
 
@@ -25,7 +25,9 @@ use crate::graph::Graph;
 use crate::record::Record;
 pub(crate) use index::{Builder, DescriptionCell, EdgeCell, Place, Tables};
 pub(crate) use segment::SegmentReader;
-pub use segment::{MAX_RECORD_BYTES, MAX_SEGMENT_BYTES, SegmentHeader};
+pub use segment::{
+    MAX_RECORD_BYTES, MAX_SEGMENT_BYTES, SegmentHeader, read_records_file, records_file,
+};
 
 /// How many records a segment has at most.
 pub const MAX_SEGMENT_RECORDS: usize = 1 << 16;
@@ -181,6 +183,8 @@ pub struct LedgerCheck {
     pub segments: usize,
     /// The graph of the intact segments, read from the records and not from the index.
     pub graph: Graph,
+    /// The names of all intact records.
+    pub records: HashSet<Digest>,
     /// What does not hold, one error a file.
     pub damage: Vec<LedgerError>,
 }
@@ -395,23 +399,36 @@ impl Ledger {
     pub fn verify(&self) -> Result<LedgerCheck, LedgerError> {
         let segments = self.segments()?;
         let mut damage = Vec::new();
-        let mut intact = Vec::new();
-        for digest in &segments {
-            let mut alone = Builder::default();
-            match self.add_segment(&mut alone, digest, segment::Strictness::Canonical) {
-                Ok(_) => intact.push(*digest),
-                Err(error) => damage.push(error),
-            }
-        }
         let mut builder = Builder::default();
-        for digest in &intact {
-            self.add_segment(&mut builder, digest, segment::Strictness::Records)?;
+        let mut records = HashSet::new();
+        for digest in &segments {
+            // Whole segments only: one that breaks off in the middle adds nothing.
+            let path = self.segment_path(digest);
+            let mut read = Vec::new();
+            let outcome = segment::read(&path, digest).and_then(|bytes| {
+                let strict = segment::Strictness::Canonical;
+                segment::for_each_record(&path, &bytes, strict, |record, place, check| {
+                    read.push((record, place, check));
+                })?;
+                Ok(bytes.len() as u64)
+            });
+            match outcome {
+                Err(error) => damage.push(error),
+                Ok(bytes) => {
+                    let segment = builder.begin_segment(*digest, bytes);
+                    for (record, place, check) in read {
+                        records.insert(check);
+                        builder.add(&record, Place { segment, ..place }, check);
+                    }
+                }
+            }
         }
         let tables = builder.finish();
         damage.extend(self.check_index()?);
         Ok(LedgerCheck {
             segments: segments.len(),
             graph: self.graph_of(tables),
+            records,
             damage,
         })
     }

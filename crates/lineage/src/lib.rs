@@ -19,10 +19,16 @@ pub mod rows;
 
 pub mod graph;
 pub mod ledger;
+pub mod picture;
 pub mod query;
+
+pub mod export;
+pub mod gate;
+pub mod kinship;
 
 pub mod envelope;
 pub mod import;
+pub mod verify;
 
 pub use entity::{
     Dataset, Entity, EntityId, EntityKind, FileDigest, Model, Name, Origin, Step, Verdict,

@@ -8,13 +8,14 @@ mod path;
 mod reach;
 mod show;
 
-pub use common::{Common, Root, Shared};
+pub use common::{Common, KINSHIP, Root, Shared};
 pub use exposure::{Exposed, Exposure, Learner, Share, SharedData, Writer};
 pub use path::{Hop, HopEdge, Path, Why};
 pub use reach::{Reach, Reached};
 pub use show::{Shown, Tie};
 
 pub(crate) use common::unified;
+pub(crate) use exposure::walk_older;
 pub(crate) use path::path_of;
 
 /// The most paths [`crate::Graph::why`] returns if the caller does not say.

@@ -178,13 +178,13 @@ impl Envelope {
     }
 }
 
-fn decode(text: &str) -> Option<Vec<u8>> {
+pub(super) fn decode(text: &str) -> Option<Vec<u8>> {
     Base64::decode_vec(text)
         .or_else(|_| Base64Url::decode_vec(text))
         .ok()
 }
 
-fn pre_authentication_encoding(payload_type: &str, payload: &[u8]) -> Vec<u8> {
+pub(super) fn pre_authentication_encoding(payload_type: &str, payload: &[u8]) -> Vec<u8> {
     let mut message = format!(
         "DSSEv1 {} {payload_type} {} ",
         payload_type.len(),

@@ -20,7 +20,7 @@ use zeroize::Zeroizing;
 use crate::files::read_bounded;
 
 /// The longest key file.
-const MAX_KEY_BYTES: u64 = 64 << 10;
+pub(super) const MAX_KEY_BYTES: u64 = 64 << 10;
 
 /// A key could not be made, read or written.
 #[derive(Debug, thiserror::Error)]
@@ -49,7 +49,7 @@ pub enum KeyErrorKind {
         mode: u32,
     },
     /// The file holds no key of this kind.
-    #[error("it is no PEM file with an ed25519 {what}")]
+    #[error("it is no PEM file with this kind of key: {what}")]
     NotAKey {
         /// Which half was expected.
         what: &'static str,
@@ -136,7 +136,7 @@ impl SigningKey {
     fn read_kind(path: &Path, passphrase: Option<&str>) -> Result<Self, KeyErrorKind> {
         check_permissions(path)?;
         let bytes = Zeroizing::new(read_bounded(path, MAX_KEY_BYTES).map_err(KeyErrorKind::Io)?);
-        let what = "private key (PKCS#8)";
+        let what = "ed25519 private key (PKCS#8)";
         let text = std::str::from_utf8(&bytes).map_err(|_| KeyErrorKind::NotAKey { what })?;
         let is_encrypted = text.contains("BEGIN ENCRYPTED PRIVATE KEY");
         let key = match (is_encrypted, passphrase) {
@@ -184,7 +184,7 @@ impl PublicKey {
     /// [`NotAKey`](KeyErrorKind::NotAKey), above all if it is the private half or of another algorithm.
     pub fn read(path: &Path) -> Result<Self, KeyError> {
         let read = || {
-            let what = "public key";
+            let what = "ed25519 public key";
             let bytes = read_bounded(path, MAX_KEY_BYTES).map_err(KeyErrorKind::Io)?;
             let text = std::str::from_utf8(&bytes).map_err(|_| KeyErrorKind::NotAKey { what })?;
             VerifyingKey::from_public_key_pem(text).map_err(|_| KeyErrorKind::NotAKey { what })
@@ -202,7 +202,7 @@ impl PublicKey {
 }
 
 #[cfg(unix)]
-fn new_private_file(path: &Path) -> io::Result<std::fs::File> {
+pub(super) fn new_private_file(path: &Path) -> io::Result<std::fs::File> {
     use std::os::unix::fs::OpenOptionsExt;
     OpenOptions::new()
         .write(true)
@@ -213,12 +213,12 @@ fn new_private_file(path: &Path) -> io::Result<std::fs::File> {
 
 /// Windows gives a new file its folder's permissions, which in a profile are the owner's.
 #[cfg(not(unix))]
-fn new_private_file(path: &Path) -> io::Result<std::fs::File> {
+pub(super) fn new_private_file(path: &Path) -> io::Result<std::fs::File> {
     OpenOptions::new().write(true).create_new(true).open(path)
 }
 
 #[cfg(unix)]
-fn check_permissions(path: &Path) -> Result<(), KeyErrorKind> {
+pub(super) fn check_permissions(path: &Path) -> Result<(), KeyErrorKind> {
     use std::os::unix::fs::PermissionsExt;
     let mode = std::fs::metadata(path)
         .map_err(KeyErrorKind::Io)?
@@ -232,7 +232,7 @@ fn check_permissions(path: &Path) -> Result<(), KeyErrorKind> {
 }
 
 #[cfg(not(unix))]
-fn check_permissions(_: &Path) -> Result<(), KeyErrorKind> {
+pub(super) fn check_permissions(_: &Path) -> Result<(), KeyErrorKind> {
     Ok(())
 }
 

@@ -21,13 +21,19 @@ use super::statement::{
     BuildDefinition, Builder, Provenance, ResourceDescriptor, RunDetails, RunMetadata, Statement,
     StatementError,
 };
+use crate::entity::Entity;
 use crate::files::{ReadFileError, digest_file};
+use crate::ledger::{LedgerError, read_records_file};
+use crate::record::Record;
 
 /// How to read the parameters of a run's provenance.
 const BUILD_TYPE: &str = "urn:undertone:run:1";
 const BUILDER: &str = "urn:undertone:cli";
 /// The lock of a run belongs to no record.
 const LOCK: &str = "lock";
+
+/// The attachment of a run that holds its lineage.
+pub const RUN_LINEAGE: &str = "lineage.jsonl";
 
 /// A run could not be signed.
 #[derive(Debug, thiserror::Error)]
@@ -38,6 +44,9 @@ pub enum SignError {
     /// The store failed.
     #[error(transparent)]
     Store(#[from] StoreError),
+    /// The run's lineage cannot be read.
+    #[error(transparent)]
+    Lineage(#[from] LedgerError),
     /// The run is not finished: its files would change.
     #[error("the run `{run}` is not finished: only finished runs are signed")]
     NotFinished {
@@ -179,14 +188,8 @@ pub fn signed_run_files(store: &Store, run: &RunView) -> Result<Vec<String>, Sig
             files.insert(format!("{folder}/{name}"));
         }
     }
-    for event in run.events()?.events {
-        let key = event.data.get("key").and_then(Value::as_str);
-        let Some(key) = key.filter(|_| event.kind == "step") else {
-            continue;
-        };
-        let damaged = || SignError::Step {
-            key: key.to_owned(),
-        };
+    for key in steps_of(run)? {
+        let damaged = || SignError::Step { key: key.clone() };
         let digest: Digest = key.parse().map_err(|_| damaged())?;
         let record = format!("steps/{}/{digest}.json", &key[..2]);
         let bytes = std::fs::read(store.root().join(&record)).map_err(|_| damaged())?;
@@ -199,6 +202,27 @@ pub fn signed_run_files(store: &Store, run: &RunView) -> Result<Vec<String>, Sig
         }
     }
     Ok(files.into_iter().collect())
+}
+
+/// Returns the keys of the steps a run did, and of those it took from the store, which its lineage names.
+fn steps_of(run: &RunView) -> Result<BTreeSet<String>, SignError> {
+    let mut keys = BTreeSet::new();
+    for event in run.events()?.events {
+        let key = event.data.get("key").and_then(Value::as_str);
+        keys.extend(key.filter(|_| event.kind == "step").map(str::to_owned));
+    }
+    if run.manifest.attachments.contains_key(RUN_LINEAGE) {
+        let bytes = run.attachment(RUN_LINEAGE)?;
+        let path = run.folder.join(RUN_LINEAGE);
+        for record in read_records_file(&path, &bytes)? {
+            if let Record::Entity(description) = record
+                && let Entity::Step(step) = description.entity
+            {
+                keys.extend(step.key);
+            }
+        }
+    }
+    Ok(keys)
 }
 
 /// Returns the statement of a finished run's files and provenance.

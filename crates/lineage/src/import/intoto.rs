@@ -168,7 +168,7 @@ fn add(
         .collect();
     let lower = name.to_ascii_lowercase();
     // The name of a file in somebody's folders is no name of the content.
-    let is_weights = WEIGHTS.iter().any(|ending| lower.ends_with(ending));
+    let is_weights = is_weights(&lower);
     let given: Option<Name> = files.is_empty().then(|| name_of(&cut(name)));
     let (kind, entity) = match is_weights {
         true => (
@@ -189,6 +189,12 @@ fn add(
         ),
     };
     Some((kind, draft.entity(entity)))
+}
+
+/// Says whether a file of this name holds weights.
+pub(super) fn is_weights(name: &str) -> bool {
+    let lower = name.to_ascii_lowercase();
+    WEIGHTS.iter().any(|ending| lower.ends_with(ending))
 }
 
 #[cfg(test)]

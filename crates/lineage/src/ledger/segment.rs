@@ -83,6 +83,41 @@ impl SegmentWriter {
     }
 }
 
+/// Returns records as one file in the form of a segment, whatever their number: sorted, each once.
+pub fn records_file(records: &[Record]) -> Vec<u8> {
+    let mut lines: Vec<(Digest, Vec<u8>)> = records
+        .iter()
+        .map(|record| {
+            let line = record.line();
+            (Digest::of(&line), line)
+        })
+        .collect();
+    lines.sort_unstable();
+    lines.dedup();
+    let header = SegmentHeader {
+        format: FORMAT.to_owned(),
+        version: u64::from(VERSION),
+    };
+    let mut bytes = canonical_json(&header).expect("two plain fields are JSON");
+    for (_, line) in lines {
+        bytes.extend_from_slice(&line);
+        bytes.push(b'\n');
+    }
+    bytes
+}
+
+/// Reads what [`records_file`] wrote; `path` is for the error.
+///
+/// # Errors
+/// [`LedgerError`] names the line.
+pub fn read_records_file(path: &Path, bytes: &[u8]) -> Result<Vec<Record>, LedgerError> {
+    let mut records = Vec::new();
+    for_each_record(path, bytes, Strictness::Canonical, |record, _, _| {
+        records.push(record);
+    })?;
+    Ok(records)
+}
+
 pub(crate) fn path(ledger: &Path, digest: &Digest) -> PathBuf {
     let hex = digest.hex();
     let folder = ledger.join("segments").join(&hex[..2]);

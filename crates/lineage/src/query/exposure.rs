@@ -477,6 +477,19 @@ impl Walk {
     }
 }
 
+/// Returns what is behind `start` within `max_hops` data hops, each with the nodes from there to `start`.
+pub(crate) fn walk_older(
+    graph: &Graph,
+    start: NodeIndex,
+    max_hops: u32,
+) -> Vec<(NodeIndex, Vec<NodeIndex>)> {
+    let walk = walk(graph, start, max_hops, |node| graph.older(node));
+    (0..graph.n_entities())
+        .filter(|node| walk.hops[*node].is_some())
+        .map(|node| (node, walk.way_to(node)))
+        .collect()
+}
+
 /// Returns how many data hops an edge is; `None` if it carries no influence of data or weights.
 fn data_hops(kind: RelationKind) -> Option<u32> {
     match kind {
