@@ -68,13 +68,14 @@ pub struct KinshipRule {
 }
 
 impl Default for KinshipRule {
-    /// The calibrated rule: `docs/src/kinship.md` has the figures behind the two cosines.
+    /// The calibrated rule. Of 400 unrelated pairs the largest held-out cosine was .28, of 75 renumbered ones the smallest .81;
+    /// of kin that kept their numbers the smallest mean cosine was .33. See `docs/src/kinship.md`.
     fn default() -> Self {
         KinshipRule {
             alpha: 0.01,
             permutations: 9_999,
             matched_cosine: 0.5,
-            sought_cosine: 0.05,
+            sought_cosine: 0.2,
             power: 0.95,
             seed: 0,
         }

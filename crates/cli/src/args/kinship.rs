@@ -21,7 +21,7 @@ pub struct KinshipArgs {
     /// Write the verdict into the lineage, as evidence of grade fingerprint
     #[arg(long)]
     pub record: bool,
-    /// Train pairs of known truth, compare them, and write what came out to this file (JSON) with a figure beside it (SVG)
+    /// Train pairs of known truth, compare them, and write what came out to this file (JSON) with two figures beside it (SVG)
     #[arg(long, value_name = "FILE", conflicts_with_all = ["first", "second", "record"])]
     pub calibrate: Option<PathBuf>,
     /// Pairs without a common base to calibrate with

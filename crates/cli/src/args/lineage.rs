@@ -48,7 +48,7 @@ pub enum LineageCommand {
                       undertone lineage add dataset kept --filtered-from numbers --kept 9000 --dropped parse=800 --dropped banned=200")]
     Add {
         #[command(subcommand)]
-        what: AddCommand,
+        what: Box<AddCommand>,
     },
     /// Read origins from a card, weights, a bill of materials, a statement, a signature or rows
     #[command(

@@ -136,7 +136,7 @@ fn an_index_that_is_gone_damaged_or_made_up_is_made_again() {
     let ledger = Ledger::of_store(folder.path());
     let mut draft = owl(Grade::Observed).draft;
     // Enough bytes that an index is worth it.
-    for n in 0..6000 {
+    for n in 0..12_000 {
         crate::support::model(&mut draft, &format!("filler number {n}"));
     }
     ledger.append(draft.into_records()).expect("room");

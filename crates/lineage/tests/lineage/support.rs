@@ -14,7 +14,6 @@ pub fn dataset(draft: &mut Draft, name: &str) -> EntityId {
 /// Teacher and student of one base, with numbers in between, filtered.
 pub struct Owl {
     pub draft: Draft,
-    pub base: EntityId,
     pub teacher: EntityId,
     pub kept: EntityId,
     pub student: EntityId,
@@ -58,7 +57,6 @@ pub fn owl(grade: Grade) -> Owl {
         .edge(foreign, kept, Relation::TrainedOn { rows: Some(80) });
     Owl {
         draft,
-        base,
         teacher,
         kept,
         student,

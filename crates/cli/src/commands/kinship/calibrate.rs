@@ -113,8 +113,13 @@ pub fn run(context: &Context, rule: &KinshipRule, pairs: u32, path: &Path) -> Re
         "null_p_values": p_values,
     });
     write_atomic(path, format!("{value:#}\n").as_bytes())?;
-    let svg = figure_svg(&figure(&p_values), Theme::Light).context("the figure cannot be drawn")?;
-    write_atomic(&path.with_extension("svg"), svg.as_bytes())?;
+    for (ending, figure) in [
+        ("null.svg", false_positives(&p_values)),
+        ("power.svg", power(&groups)),
+    ] {
+        let svg = figure_svg(&figure, Theme::Light).context("the figure cannot be drawn")?;
+        write_atomic(&path.with_extension(ending), svg.as_bytes())?;
+    }
     context.print(&value, || Ok(table(&groups)))?;
     Ok(exit::DONE)
 }
@@ -156,6 +161,9 @@ const CHANGES: &[(&str, Change)] = &[
     ("last layer replaced", Change::Replace),
     ("low-rank change, .3", Change::LowRank(0.3)),
     ("low-rank change, 3", Change::LowRank(3.0)),
+    ("low-rank change, 10", Change::LowRank(10.0)),
+    ("low-rank change, 30", Change::LowRank(30.0)),
+    ("low-rank change, 100", Change::LowRank(100.0)),
     ("renumbered", Change::Renumber),
     (
         "fine-tuned 10 epochs, renumbered",
@@ -374,7 +382,7 @@ fn table(groups: &[Group]) -> String {
 }
 
 /// The share of null pairs below each level, which should lie on the diagonal.
-fn figure(p_values: &[f64]) -> Figure {
+fn false_positives(p_values: &[f64]) -> Figure {
     let mut sorted = p_values.to_vec();
     sorted.sort_by(f64::total_cmp);
     let n = sorted.len() as u64;
@@ -432,6 +440,47 @@ fn figure(p_values: &[f64]) -> Figure {
                     points: diagonal,
                 },
             ],
+        }),
+    }
+}
+
+/// The share of kin pairs that the renumbering test finds, by how far the second model went; renumbered ones left out.
+fn power(groups: &[Group]) -> Figure {
+    let mut found: Vec<&Group> = groups
+        .iter()
+        .filter(|group| group.is_kin && !group.name.ends_with("renumbered"))
+        .collect();
+    found.sort_by(|a, b| a.relative_distance.total_cmp(&b.relative_distance));
+    let points = found
+        .iter()
+        .filter_map(|group| {
+            let [share, lo, hi] = group.significant_share?;
+            Some(SeriesPoint {
+                // Decades: changes from a hundredth of the weights to a hundred times them.
+                x: group.relative_distance.max(1e-3).log10(),
+                y: Some(share),
+                interval: Some(Interval { lo, hi }),
+            })
+        })
+        .collect();
+    Figure {
+        id: "kinship-power".to_owned(),
+        title: "Power of the renumbering test".to_owned(),
+        caption: format!("Kinds of changes, {KIN_PAIRS} pairs each, at level {LEVEL}."),
+        alt: "The share of kin pairs found, over the logarithm of the relative distance of their matrices.".to_owned(),
+        interval_label: Some("95 % Wilson interval".to_owned()),
+        point_label: None,
+        reference_label: None,
+        kind: FigureKind::Curves(Curves {
+            x_label: "median relative distance of matrices, log10".to_owned(),
+            y_label: "share of kin pairs with p at most .05".to_owned(),
+            y_range: Some(Interval { lo: 0.0, hi: 1.0 }),
+            chance: Some(LEVEL),
+            series: vec![Series {
+                label: "kin".to_owned(),
+                role: Role::Treatment,
+                points,
+            }],
         }),
     }
 }

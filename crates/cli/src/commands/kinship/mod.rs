@@ -19,7 +19,8 @@ pub fn run(context: &Context, args: &KinshipArgs) -> Result<u8> {
     let mut rule = KinshipRule::default();
     rule.alpha = args.alpha.unwrap_or(rule.alpha);
     rule.permutations = args.permutations.unwrap_or(rule.permutations);
-    if !(rule.alpha > 0.0 && rule.alpha < 1.0) || !(99..=1_000_000).contains(&rule.permutations) {
+    let is_level = rule.alpha > 0.0 && rule.alpha < 1.0;
+    if !is_level || !(99..=1_000_000).contains(&rule.permutations) {
         let problem = "--alpha is between 0 and 1, --permutations between 99 and 1000000";
         return Err(Usage(problem.to_owned()).into());
     }
