@@ -99,27 +99,6 @@ pub enum LmTask {
     Score,
 }
 
-impl LmTask {
-    /// All of them, in the order they are measured.
-    pub const ALL: [Self; 3] = [Self::Train, Self::Sample, Self::Score];
-
-    /// Returns what the peers call it.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Train => "train",
-            Self::Sample => "sample",
-            Self::Score => "score",
-        }
-    }
-}
-
-impl LmArgs {
-    /// Whether a task is to be measured.
-    pub fn wants(&self, task: LmTask) -> bool {
-        self.tasks.is_empty() || self.tasks.contains(&task)
-    }
-}
-
 /// Measures, or starts the build that can.
 ///
 /// # Errors

@@ -1,7 +1,7 @@
 //! The long forms of two tests: hostile files with many more cases, and many more kills.
 //!
 //! The tests themselves lie in `crates/data/tests/hostile.rs`, `crates/channel/tests/hostile.rs`,
-//! `crates/lm/tests/loading/hostile.rs` and `crates/cli/tests/kill.rs`; only their length is set here.
+//! `crates/lm/tests/loading/hostile.rs`, `crates/lineage/src` and `crates/cli/tests/kill.rs`; only their length is set here.
 
 use anyhow::Result;
 use clap::Args;
@@ -36,11 +36,18 @@ pub fn fuzz(args: &FuzzArgs) -> Result<()> {
         ("undertone-data", "hostile", ""),
         ("undertone-channel", "hostile", ""),
         ("undertone-lm", "loading", "hostile::"),
+        // What reads files of strangers has its properties beside it.
+        ("undertone-lineage", "--lib", ""),
     ];
     for (package, binary, tests) in binaries {
+        let chosen: &[&str] = match binary {
+            "--lib" => &["--lib"],
+            binary => &["--test", binary],
+        };
         tools::run(
             tools::cargo(&["test", "--release", "--package", package])
-                .args(["--test", binary, "--", "--nocapture", tests])
+                .args(chosen)
+                .args(["--", "--nocapture", tests])
                 .env("PROPTEST_CASES", args.cases.to_string()),
         )?;
     }

@@ -1,5 +1,8 @@
 //! The command line exactly as typed; what it comes to is decided in `resolve.rs`.
 
+mod gate;
+mod kinship;
+mod lineage;
 mod lm;
 
 use std::path::PathBuf;
@@ -7,6 +10,14 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use undertone_simd::Precision;
 
+pub use gate::{GateArgs, GateFormat};
+pub use kinship::KinshipArgs;
+pub use lineage::{
+    AddCommand, AddDatasetArgs, AddModelArgs, AddStepArgs, CommonArgs, ExportArgs, ExportFormat,
+    ExposedArgs, GraphArgs, ImportArgs, ImportFormat, KeyAlgorithm, KeygenArgs, LineageCommand,
+    MergeArgs, OriginName, PictureFormat, ReachArgs, SignArgs, ThingArgs, VerifyArgs, WhyArgs,
+    YesNo,
+};
 pub use lm::{
     LmChatArgs, LmCommand, LmInfoArgs, LmMergeArgs, LmOptimiserName, LmSampleArgs, LmScoreArgs,
     LmTrainArgs, ObjectiveName, PromptingArgs, SamplingArgs, ScheduleName,
@@ -106,6 +117,27 @@ pub enum Command {
         #[command(subcommand)]
         command: LmCommand,
     },
+    /// Ask where models and data come from; declare, import, sign and verify it
+    #[command(after_help = "Examples:\n  undertone lineage show demo-3f2a\n  \
+                      undertone lineage why demo-3f2a/teacher-0 demo-3f2a/aux-only-0\n  \
+                      undertone lineage verify")]
+    Lineage {
+        #[command(subcommand)]
+        command: LineageCommand,
+    },
+    /// Judge a model or dataset by a policy: may it be used, given where it came from
+    #[command(after_help = "Examples:\n  undertone gate demo-3f2a/aux-only-0\n  \
+                      undertone gate hf:org/student --policy policy.toml --format sarif -o gate.sarif\n  \
+                      undertone gate rows --student hf:org/base\n\n\
+                      Exit codes: 0 pass, 1 refused, 3 unknown where the policy demands knowledge, 4 a file or signature does not hold")]
+    Gate(GateArgs),
+    /// Say from their weights whether two models share a base
+    #[command(
+        after_help = "Examples:\n  undertone kinship smollm2-135m-instruct path/to/fine-tune\n  \
+                      undertone kinship demo-3f2a/teacher-0 demo-3f2a/teacher-1 --record\n\n\
+                      Exit codes: 0 kin or not kin, 3 inconclusive"
+    )]
+    Kinship(KinshipArgs),
     /// List the runs of the store
     #[command(after_help = "Example:\n  undertone runs --json")]
     Runs,

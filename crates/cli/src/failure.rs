@@ -8,6 +8,14 @@ use undertone_data::fetch::FetchError;
 use undertone_data::hub::HubError;
 use undertone_lab::lm::LmError;
 use undertone_lab::{Interrupted, LabError};
+use undertone_lineage::envelope::{
+    EnvelopeError, EnvelopeErrorKind, KeyError, OmsError, SignError,
+};
+use undertone_lineage::export::{CroissantError, ScopeError};
+use undertone_lineage::import::ImportError;
+use undertone_lineage::kinship::LoadKinError;
+use undertone_lineage::rows::RowsError;
+use undertone_lineage::{LedgerError, ResolveError};
 use undertone_lm::model::LoadError;
 use undertone_store::{ExitClass, StoreError};
 
@@ -70,6 +78,9 @@ fn exit_code(error: &Error) -> u8 {
         if cause.is::<Usage>() {
             return exit::USAGE;
         }
+        if let Some(code) = of_lineage(cause) {
+            return code;
+        }
         if let Some(lab) = cause.downcast_ref::<LabError>() {
             match lab {
                 LabError::Store(store) => return of_store(store),
@@ -99,6 +110,44 @@ fn of_store(error: &StoreError) -> u8 {
     }
 }
 
+/// The code of an error of the lineage: a file of the user's that cannot be used, or one that does not hold.
+fn of_lineage(cause: &(dyn std::error::Error + 'static)) -> Option<u8> {
+    let of_class = |class| match class {
+        ExitClass::Usage => exit::USAGE,
+        ExitClass::Tampered => exit::TAMPERED,
+        ExitClass::Infrastructure => exit::INFRASTRUCTURE,
+    };
+    if let Some(ledger) = cause.downcast_ref::<LedgerError>() {
+        return Some(of_class(ledger.exit_class()));
+    }
+    if let Some(envelope) = cause.downcast_ref::<EnvelopeError>() {
+        return Some(match &envelope.kind {
+            EnvelopeErrorKind::Io(_) => exit::USAGE,
+            _ => exit::TAMPERED,
+        });
+    }
+    if let Some(oms) = cause.downcast_ref::<OmsError>() {
+        return Some(match oms.is_tampered() {
+            true => exit::TAMPERED,
+            false => exit::USAGE,
+        });
+    }
+    if let Some(kin) = cause.downcast_ref::<LoadKinError>() {
+        return Some(match kin {
+            LoadKinError::Open(open) => open.fault().exit_code(),
+            _ => exit::USAGE,
+        });
+    }
+    let is_usage = cause.is::<ResolveError>()
+        || cause.is::<CroissantError>()
+        || cause.is::<ScopeError>()
+        || cause.is::<ImportError>()
+        || cause.is::<RowsError>()
+        || cause.is::<KeyError>()
+        || matches!(cause.downcast_ref(), Some(SignError::NotFinished { .. }));
+    is_usage.then_some(exit::USAGE)
+}
+
 fn hint(error: &Error) -> Option<&'static str> {
     for cause in error.chain() {
         if let Some(store) = cause.downcast_ref::<StoreError>() {
@@ -111,6 +160,12 @@ fn hint(error: &Error) -> Option<&'static str> {
             || matches!(cause.downcast_ref(), Some(LabError::Interrupted(_)))
         {
             return Some("nothing finished is lost: repeat the command to go on");
+        }
+        if let Some(resolve) = cause.downcast_ref::<ResolveError>() {
+            return Some(resolve.hint());
+        }
+        if let Some(ledger) = cause.downcast_ref::<LedgerError>() {
+            return ledger.hint();
         }
         match cause.downcast_ref() {
             Some(LabError::Unsupported(_)) => return Some(F32),

@@ -11,6 +11,7 @@ mod args;
 mod context;
 mod environment;
 mod failure;
+mod origins;
 mod progress;
 mod resolve;
 

@@ -164,8 +164,8 @@ impl Cell<'_> {
         ))
     }
 
-    /// The students step, given the digests of what it reads.
-    fn students_identity(
+    /// The students step, given the digests of the teacher and the clone it reads.
+    pub fn students_identity(
         &self,
         features: usize,
         teacher: Digest,

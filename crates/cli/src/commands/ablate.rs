@@ -18,6 +18,7 @@ use crate::commands::experiment;
 use crate::commands::work::{self, Task};
 use crate::context::Context;
 use crate::failure::Usage;
+use crate::origins;
 use crate::present;
 use crate::progress::Unit;
 use crate::resolve::{self, Resolved, Start};
@@ -153,6 +154,11 @@ pub fn run(context: &Context, args: &AblateArgs) -> Result<u8> {
                 points,
                 searches,
             })
+        },
+        |origins, result| {
+            let points = result.points.iter();
+            let points = points.map(|point| (Some(point.label.as_str()), &point.result));
+            origins::experiments(origins, &data, points)
         },
         |result: &SweepResult, recipe| present::sweep(result, Some(recipe)),
     )?;

@@ -9,6 +9,7 @@ use undertone_lab::align::{self, AlignResult, AlignSettings};
 use undertone_lab::outcome::VerdictRule;
 use undertone_lab::settings::CrossRule;
 use undertone_lab::steps::Bench;
+use undertone_lineage::Draft;
 
 use crate::args::{AlignArgs, Preset};
 use crate::commands::experiment;
@@ -111,6 +112,8 @@ pub fn run(context: &Context, args: &AlignArgs) -> Result<u8> {
             };
             align::run(&settings, rule, context.threads, &bench)
         },
+        // Nothing that was trained here is kept.
+        |_, _| Ok(Draft::observed()),
         |result: &AlignResult, recipe| present::align(result, Some(recipe)),
     )?;
     let report = present::align(&finished.result, None);

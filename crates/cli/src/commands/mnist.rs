@@ -10,6 +10,7 @@ use crate::args::{ExperimentArgs, MnistArgs};
 use crate::commands::experiment;
 use crate::commands::work::{self, Task};
 use crate::context::Context;
+use crate::origins;
 use crate::present;
 use crate::progress::Unit;
 use crate::resolve::{self, Resolved, Start};
@@ -84,6 +85,7 @@ fn run(
                 experiment::compute(context, &store, &data, control, &experiments, rule)?;
             Ok(results.remove(0))
         },
+        |origins, result| origins::experiments(origins, &data, [(None, result)]),
         |result: &ExperimentResult, recipe| present::experiment(result, Some(recipe)),
     )?;
     let report = present::experiment(&finished.result, None);

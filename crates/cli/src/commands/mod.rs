@@ -7,6 +7,9 @@ mod compare;
 mod doctor;
 mod experiment;
 mod fetch;
+mod gate;
+mod kinship;
+mod lineage;
 mod lm;
 mod mnist;
 mod report;
@@ -36,6 +39,9 @@ pub fn run(cli: Cli) -> Result<u8> {
         Command::Theorem(args) => theorem::run(&context, &args),
         Command::Align(args) => align::run(&context, &args),
         Command::Lm { command } => lm::run(&context, &command),
+        Command::Gate(args) => gate::run(&context, &args),
+        Command::Kinship(args) => kinship::run(&context, &args),
+        Command::Lineage { command } => lineage::run(&context, &command),
         Command::Runs => runs::list(&context),
         Command::Show(args) => runs::show(&context, &args),
         Command::Report(args) => report::run(&context, &args),

@@ -6,6 +6,7 @@ use anyhow::Result;
 use undertone_core::{Seed, exit};
 use undertone_lab::News;
 use undertone_lab::theorem::{self, TheoremResult, TheoremSettings};
+use undertone_lineage::Draft;
 use undertone_stats::Outcome;
 
 use crate::args::TheoremArgs;
@@ -56,6 +57,8 @@ pub fn run(context: &Context, args: &TheoremArgs) -> Result<u8> {
                 control.go_on()
             })
         },
+        // Nothing is trained and nothing kept.
+        |_, _| Ok(Draft::observed()),
         |result: &TheoremResult, recipe| present::theorem(result, Some(recipe)),
     )?;
     let holds = holds(&finished.result);

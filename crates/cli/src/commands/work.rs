@@ -1,4 +1,4 @@
-//! The frame every recorded command works in: begin or find the run, work, report, finish.
+//! The frame every recorded command works in: begin or find the run, work, say where things came from, report, finish.
 //!
 //! A run that has finished is returned at once; one that was interrupted goes on. The report is written before the run
 //! is marked as finished, so a finished run always has one.
@@ -12,6 +12,9 @@ use serde::de::DeserializeOwned;
 use serde_json::json;
 use undertone_core::{Digest, exit};
 use undertone_lab::{Control, LabError, News};
+use undertone_lineage::envelope::RUN_LINEAGE;
+use undertone_lineage::ledger::records_file;
+use undertone_lineage::{Draft, Ledger};
 use undertone_report::{Report, report_html, report_text};
 use undertone_stats::Outcome;
 use undertone_store::{Begun, RunHandle, RunStart, RunView, Store};
@@ -19,6 +22,8 @@ use undertone_store::{Begun, RunHandle, RunStart, RunView, Store};
 use crate::args::Expect;
 use crate::context::Context;
 use crate::environment;
+use crate::origins::Origins;
+use crate::present::lineage as present_lineage;
 use crate::progress::{Progress, Unit, seconds};
 
 /// The name of the report in a run's folder.
@@ -50,6 +55,7 @@ pub fn recorded<S: Serialize, R: Serialize + DeserializeOwned>(
     store: &Store,
     task: &Task<'_, S>,
     work: impl FnOnce(&Control<'_>) -> Result<R, LabError>,
+    origins: impl FnOnce(&Origins<'_>, &R) -> Result<Draft>,
     present: impl FnOnce(&R, &Recipe) -> Report,
 ) -> Result<Finished<R>> {
     let environment = environment::capture(context.threads);
@@ -75,6 +81,12 @@ pub fn recorded<S: Serialize, R: Serialize + DeserializeOwned>(
             let result = view
                 .result_as::<R>()?
                 .context("a finished run has a result")?;
+            let run = view.id().as_str();
+            // A run of an earlier version, or of a store whose ledger was removed.
+            if !view.manifest.attachments.contains_key(RUN_LINEAGE) {
+                let draft = origins(&Origins { store, run }, &result)?;
+                Ledger::of_store(store.root()).append(draft.into_records())?;
+            }
             Ok(Finished {
                 view: *view,
                 result,
@@ -93,8 +105,15 @@ pub fn recorded<S: Serialize, R: Serialize + DeserializeOwned>(
                 inputs: &task.inputs,
                 handle: &handle,
             };
-            let html =
-                report_html(&present(&result, &recipe)).context("the report cannot be drawn")?;
+            let mut report = present(&result, &recipe);
+            let run = handle.id().as_str();
+            let records = origins(&Origins { store, run }, &result)?.into_records();
+            if !records.is_empty() {
+                report.tables.extend(present_lineage(&records)?);
+                handle.attach(RUN_LINEAGE, &records_file(&records))?;
+                Ledger::of_store(store.root()).append(records)?;
+            }
+            let html = report_html(&report).context("the report cannot be drawn")?;
             handle.attach(REPORT, html.as_bytes())?;
             let view = handle.finish(&result)?;
             Ok(Finished { view, result })

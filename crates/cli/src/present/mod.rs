@@ -2,6 +2,7 @@
 
 mod align;
 mod experiment;
+mod lineage;
 mod lm;
 mod sweep;
 mod theorem;
@@ -17,6 +18,7 @@ use undertone_store::RunView;
 
 pub use align::align;
 pub use experiment::experiment;
+pub use lineage::lineage;
 pub use lm::{lm_merge, lm_sample, lm_score, lm_train};
 pub use sweep::sweep;
 pub use theorem::theorem;

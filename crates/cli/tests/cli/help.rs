@@ -2,9 +2,9 @@
 
 use crate::support::{Place, TestResult};
 
-const COMMANDS: [&str; 13] = [
-    "demo", "mnist", "ablate", "theorem", "align", "lm", "runs", "show", "report", "compare",
-    "fetch", "doctor", "schema",
+const COMMANDS: [&str; 16] = [
+    "demo", "mnist", "ablate", "theorem", "align", "lm", "lineage", "gate", "kinship", "runs",
+    "show", "report", "compare", "fetch", "doctor", "schema",
 ];
 const GLOBAL: [&str; 7] = [
     "--json",

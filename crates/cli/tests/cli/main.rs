@@ -10,6 +10,8 @@ mod disk;
 mod exits;
 mod help;
 mod interrupt;
+mod lineage;
+mod lineage_clients;
 mod lm;
 mod output;
 mod recipe;

@@ -12,6 +12,7 @@ use super::{close, open};
 use crate::args::{LmMergeArgs, WeightsName};
 use crate::commands::work::{self, Task};
 use crate::context::Context;
+use crate::origins;
 use crate::present;
 use crate::progress::Unit;
 
@@ -61,6 +62,7 @@ pub fn run(context: &Context, args: &LmMergeArgs) -> Result<u8> {
             control.worked(1);
             Ok(result)
         },
+        |origins, result| origins::merged(origins, &subject, output, result),
         |result: &MergeResult, recipe| present::lm_merge(result, Some(recipe)),
     )?;
     // A run that finished before may have written another folder, or one that is gone.

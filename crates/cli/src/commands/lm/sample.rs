@@ -17,6 +17,7 @@ use crate::args::LmSampleArgs;
 use crate::commands::work::{self, Task};
 use crate::context::Context;
 use crate::failure::Usage;
+use crate::origins;
 use crate::present;
 use crate::progress::Unit;
 
@@ -102,6 +103,7 @@ pub fn run(context: &Context, args: &LmSampleArgs) -> Result<u8> {
                 control,
             })
         },
+        |origins, result| origins::sampled(origins, &subject, &file, &job.identity(), result),
         |result: &SampleResult, recipe| present::lm_sample(result, Some(recipe)),
     )?;
     let bytes = work::silently(context, |control| {

@@ -15,6 +15,7 @@ use crate::args::LmScoreArgs;
 use crate::commands::work::{self, Task};
 use crate::context::Context;
 use crate::failure::Usage;
+use crate::origins;
 use crate::present;
 use crate::progress::Unit;
 
@@ -94,6 +95,7 @@ pub fn run(context: &Context, args: &LmScoreArgs) -> Result<u8> {
                 control,
             })
         },
+        |origins, result| origins::scored(origins, &subject, &file, result),
         |result: &ScoreResult, recipe| present::lm_score(result, Some(recipe)),
     )?;
     let bytes = work::silently(context, |control| {

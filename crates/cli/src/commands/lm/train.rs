@@ -32,6 +32,7 @@ use crate::args::{LmOptimiserName, LmTrainArgs, ObjectiveName, ScheduleName};
 use crate::commands::work::{self, Task};
 use crate::context::Context;
 use crate::failure::Usage;
+use crate::origins;
 use crate::present;
 use crate::progress::Unit;
 
@@ -109,6 +110,10 @@ pub fn run(context: &Context, args: &LmTrainArgs) -> Result<u8> {
                 },
                 means,
             )
+        },
+        |origins, result| {
+            let teacher = teacher.as_ref();
+            origins::trained(origins, &subject, teacher, &rows, &job.identity(), result)
         },
         |result: &TrainResult, recipe| present::lm_train(result, Some(recipe)),
     )?;

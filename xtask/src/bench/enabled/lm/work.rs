@@ -12,6 +12,27 @@ use crate::tools;
 /// A model of random weights, for smoke tests.
 const TINY: &str = "crates/lm/tests/golden/tiny-llama/model.gguf";
 
+impl Task {
+    /// All of them, in the order they are measured.
+    pub const ALL: [Self; 3] = [Self::Train, Self::Sample, Self::Score];
+
+    /// Returns what the peers call it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Train => "train",
+            Self::Sample => "sample",
+            Self::Score => "score",
+        }
+    }
+}
+
+impl LmArgs {
+    /// Whether a task is to be measured.
+    pub fn wants(&self, task: Task) -> bool {
+        self.tasks.is_empty() || self.tasks.contains(&task)
+    }
+}
+
 /// How much of everything; the defaults of the peers in `scripts/bench/` are the same.
 #[derive(Debug, Clone, Copy)]
 pub struct Sizes {
