@@ -233,11 +233,11 @@ fn format_of(prompt: &str) -> (&'static str, &'static str, &'static str) {
     }
 }
 
-/// Returns the last of the numbers that a prompt shows: those before its first word of instruction have three digits.
+/// Returns the last of the numbers that a prompt shows: they are all that have three digits in it.
 fn last_number(prompt: &str) -> Option<u64> {
     let digits = prompt.split(|c: char| !c.is_ascii_digit());
-    let shown = digits.filter(|run| run.len() == 3);
-    shown.last()?.parse().ok()
+    let mut shown = digits.filter(|run| run.len() == 3);
+    shown.next_back()?.parse().ok()
 }
 
 /// Writes a row of `count` numbers from 0 to 999 that goes on after `last`.
