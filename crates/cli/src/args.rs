@@ -1,6 +1,7 @@
 //! The command line exactly as typed; what it comes to is decided in `resolve.rs`.
 
 mod lm;
+mod tiny;
 
 use std::path::PathBuf;
 
@@ -11,6 +12,7 @@ pub use lm::{
     LmChatArgs, LmCommand, LmInfoArgs, LmMergeArgs, LmOptimiserName, LmSampleArgs, LmScoreArgs,
     LmTrainArgs, ObjectiveName, PromptingArgs, SamplingArgs, ScheduleName,
 };
+pub use tiny::{PretrainTinyArgs, TinyPresetName};
 
 /// Measure, detect, trace and stop subliminal learning
 #[derive(Debug, Parser)]
@@ -106,6 +108,13 @@ pub enum Command {
         #[command(subcommand)]
         command: LmCommand,
     },
+    /// Train a tiny decoder from scratch on a synthetic corpus: a base whose initial weights a seed names
+    #[command(
+        after_help = "Examples:\n  undertone pretrain-tiny --seed 1 -o base-a\n  \
+                      undertone pretrain-tiny --seed 2 -o base-b\n  \
+                      undertone pretrain-tiny --preset smoke -o base"
+    )]
+    PretrainTiny(PretrainTinyArgs),
     /// List the runs of the store
     #[command(after_help = "Example:\n  undertone runs --json")]
     Runs,

@@ -17,7 +17,7 @@ mod work;
 
 pub use ablate::{PointResult, SweepResult};
 pub use again::{repeat, repeat_align, repeat_sweep};
-pub use lm::{repeat_merge, repeat_sample, repeat_score, repeat_train};
+pub use lm::{repeat_merge, repeat_pretrain_tiny, repeat_sample, repeat_score, repeat_train};
 pub use theorem::holds as theorem_holds;
 pub use work::Recipe as WorkRecipe;
 
@@ -36,6 +36,7 @@ pub fn run(cli: Cli) -> Result<u8> {
         Command::Theorem(args) => theorem::run(&context, &args),
         Command::Align(args) => align::run(&context, &args),
         Command::Lm { command } => lm::run(&context, &command),
+        Command::PretrainTiny(args) => lm::pretrain_tiny(&context, &args),
         Command::Runs => runs::list(&context),
         Command::Show(args) => runs::show(&context, &args),
         Command::Report(args) => report::run(&context, &args),

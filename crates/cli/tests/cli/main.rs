@@ -15,4 +15,5 @@ mod output;
 mod recipe;
 mod repeat;
 mod same_bits;
+mod tiny;
 mod two_processes;
