@@ -4,6 +4,7 @@ mod gate;
 mod kinship;
 mod lineage;
 mod lm;
+mod tiny;
 
 use std::path::PathBuf;
 
@@ -22,6 +23,7 @@ pub use lm::{
     LmChatArgs, LmCommand, LmInfoArgs, LmMergeArgs, LmOptimiserName, LmSampleArgs, LmScoreArgs,
     LmTrainArgs, ObjectiveName, PromptingArgs, SamplingArgs, ScheduleName,
 };
+pub use tiny::{PretrainTinyArgs, TinyPresetName};
 
 /// Measure, detect, trace and stop subliminal learning
 #[derive(Debug, Parser)]
@@ -138,6 +140,13 @@ pub enum Command {
                       Exit codes: 0 kin or not kin, 3 inconclusive"
     )]
     Kinship(KinshipArgs),
+    /// Train a tiny decoder from scratch on a synthetic corpus: a base whose initial weights a seed names
+    #[command(
+        after_help = "Examples:\n  undertone pretrain-tiny --seed 1 -o base-a\n  \
+                      undertone pretrain-tiny --seed 2 -o base-b\n  \
+                      undertone pretrain-tiny --preset smoke -o base"
+    )]
+    PretrainTiny(PretrainTinyArgs),
     /// List the runs of the store
     #[command(after_help = "Example:\n  undertone runs --json")]
     Runs,

@@ -20,6 +20,8 @@ pub mod train;
 
 pub mod merge;
 
+pub mod tiny;
+
 pub mod info;
 pub mod memory;
 

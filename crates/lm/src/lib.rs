@@ -32,6 +32,9 @@ pub mod merge;
 mod new_folder;
 pub mod peft;
 
+pub mod initial;
+pub mod made;
+
 pub mod optimiser;
 pub mod schedule;
 

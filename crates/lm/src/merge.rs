@@ -164,5 +164,20 @@ pub fn merge(
     Ok(new.finish()?)
 }
 
+/// Returns the files that numbers depend on, `config.json` and the weights, with the bytes that [`merge`] would write.
+///
+/// For models that are small enough to be there twice: the weights are one file, whatever their size.
+///
+/// # Errors
+/// [`MergeError`], but for what concerns folders.
+pub(crate) fn model_files(
+    checkpoint: &dyn Checkpoint,
+    options: &MergeOptions<'_>,
+) -> Result<[(&'static str, Vec<u8>); 2], MergeError> {
+    let config = config::config_json(checkpoint.config(), options)?;
+    let weights = shards::single(checkpoint, options)?;
+    Ok([("config.json", config), (shards::SINGLE, weights)])
+}
+
 #[cfg(test)]
 mod tests;

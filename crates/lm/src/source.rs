@@ -20,6 +20,7 @@ use crate::config::ModelConfig;
 use crate::generation::GenerationDefaults;
 use crate::gguf::{Gguf, OpenGgufError, OpenGgufErrorKind};
 use crate::hf::{HfFolder, OpenFolderError, OpenFolderErrorKind, ReadJsonError, WeightsError};
+use crate::made::MadeModel;
 pub use crate::mapped::FileDigest;
 
 /// Where a model comes from.
@@ -107,14 +108,27 @@ pub enum ModelFiles {
     Gguf(Gguf),
     /// A folder as Hugging Face's libraries save it.
     Folder(HfFolder),
+    /// No file: a model that was made in this process.
+    Made(Box<MadeModel>),
 }
 
 impl OpenModel {
+    /// Opens a model that was made in this process; in messages it is called `name`.
+    pub fn made(name: &str, model: MadeModel) -> Self {
+        let path = PathBuf::from(name);
+        Self {
+            source: ModelSource::Path(path.clone()),
+            path,
+            files: ModelFiles::Made(Box::new(model)),
+        }
+    }
+
     /// Returns configuration and weights.
     pub fn checkpoint(&self) -> &dyn Checkpoint {
         match &self.files {
             ModelFiles::Gguf(gguf) => gguf,
             ModelFiles::Folder(folder) => folder,
+            ModelFiles::Made(made) => &**made,
         }
     }
 
@@ -128,6 +142,7 @@ impl OpenModel {
         match &self.files {
             ModelFiles::Gguf(gguf) => gguf.generation(),
             ModelFiles::Folder(folder) => folder.generation(),
+            ModelFiles::Made(made) => made.generation(),
         }
     }
 
@@ -138,6 +153,7 @@ impl OpenModel {
         match &self.files {
             ModelFiles::Gguf(gguf) => vec![gguf.digest()],
             ModelFiles::Folder(folder) => folder.digests(),
+            ModelFiles::Made(made) => made.digests(),
         }
     }
 }

@@ -9,6 +9,7 @@ use crate::chat::{
 };
 use crate::gguf::{Gguf, MetadataError};
 use crate::hf::HfFolder;
+use crate::made::MadeModel;
 use crate::source::ModelFiles;
 use crate::tokenizer::{
     BuildTokenizerError, GgufVocabulary, MAX_JSON_BYTES, ReadTokenizerConfigError, Tokenizer,
@@ -88,6 +89,7 @@ impl ModelText {
         match files {
             ModelFiles::Gguf(gguf) => of_gguf(gguf),
             ModelFiles::Folder(folder) => of_folder(folder),
+            ModelFiles::Made(made) => of_made(made),
         }
     }
 
@@ -132,6 +134,7 @@ fn of_folder(folder: &HfFolder) -> Result<ModelText, OpenTextError> {
         source: io::ErrorKind::NotFound.into(),
     })?;
     let tokenizer = Tokenizer::from_json(&json, &config)?;
+    let template_tokens = template_tokens(&config);
     let mut templates = config.chat_templates;
     if let Some(template) = template(&file("chat_template.jinja"))? {
         templates.retain(|(name, _)| name != "default");
@@ -141,13 +144,35 @@ fn of_folder(folder: &HfFolder) -> Result<ModelText, OpenTextError> {
     Ok(ModelText {
         tokenizer: tokenizer.with_end_tokens(&folder.generation().eos)?,
         templates,
-        template_tokens: TemplateTokens {
-            bos: config.bos_token,
-            eos: config.eos_token,
-            pad: config.pad_token,
-            unk: config.unk_token,
-        },
+        template_tokens,
     })
+}
+
+fn of_made(made: &MadeModel) -> Result<ModelText, OpenTextError> {
+    let config = match made.companion("tokenizer_config.json") {
+        Some(json) => TokenizerConfig::from_json(json)?,
+        None => TokenizerConfig::default(),
+    };
+    let json = made.companion("tokenizer.json");
+    let json = json.ok_or_else(|| OpenTextError::Read {
+        path: PathBuf::from("tokenizer.json"),
+        source: io::ErrorKind::NotFound.into(),
+    })?;
+    let tokenizer = Tokenizer::from_json(json, &config)?;
+    Ok(ModelText {
+        tokenizer: tokenizer.with_end_tokens(&made.generation().eos)?,
+        template_tokens: template_tokens(&config),
+        templates: config.chat_templates,
+    })
+}
+
+fn template_tokens(config: &TokenizerConfig) -> TemplateTokens {
+    TemplateTokens {
+        bos: config.bos_token.clone(),
+        eos: config.eos_token.clone(),
+        pad: config.pad_token.clone(),
+        unk: config.unk_token.clone(),
+    }
 }
 
 /// Returns the bytes of a file, or `None` if there is none.

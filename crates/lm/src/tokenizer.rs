@@ -26,6 +26,7 @@ mod pieces;
 mod stream;
 mod trie;
 mod vocabulary;
+mod words;
 
 pub use config::{ReadTokenizerConfigError, TokenizerConfig};
 pub use error::{BuildTokenizerError, BuildTokenizerErrorKind, EncodeError, TokenizerSource};
@@ -34,6 +35,7 @@ pub use json::MAX_JSON_BYTES;
 pub use stream::StreamDecoder;
 pub(crate) use trie::ByteTrie;
 pub use vocabulary::TokenKind;
+pub use words::{WordVocabulary, words_of};
 
 use added::{AddedTokens, Fragment};
 use model::{Model, Scratch};

@@ -1,6 +1,7 @@
 //! `lm`: one file a command; what they share is in `open` (flags to models and settings) and `close` (results to people).
 
 mod close;
+mod keep;
 mod open;
 mod plan;
 mod repeat;
@@ -8,12 +9,15 @@ mod repeat;
 mod chat;
 mod info;
 mod merge;
+mod pretrain_tiny;
 mod sample;
 mod score;
 mod train;
 
+pub use pretrain_tiny::run as pretrain_tiny;
 pub use repeat::{
-    merge as repeat_merge, sample as repeat_sample, score as repeat_score, train as repeat_train,
+    merge as repeat_merge, pretrain_tiny as repeat_pretrain_tiny, sample as repeat_sample,
+    score as repeat_score, train as repeat_train,
 };
 
 use anyhow::{Context as _, Result};
@@ -23,10 +27,7 @@ use crate::context::Context;
 
 /// Runs the command and returns the exit code.
 pub fn run(context: &Context, command: &LmCommand) -> Result<u8> {
-    rayon::ThreadPoolBuilder::new()
-        .num_threads(context.threads)
-        .build_global()
-        .context("cannot start worker threads")?;
+    start_threads(context)?;
     match command {
         LmCommand::Info(args) => info::run(context, args),
         LmCommand::Chat(args) => chat::run(context, args),
@@ -35,4 +36,12 @@ pub fn run(context: &Context, command: &LmCommand) -> Result<u8> {
         LmCommand::Train(args) => train::run(context, args),
         LmCommand::Merge(args) => merge::run(context, args),
     }
+}
+
+/// Starts the threads that all work of this process shares.
+fn start_threads(context: &Context) -> Result<()> {
+    rayon::ThreadPoolBuilder::new()
+        .num_threads(context.threads)
+        .build_global()
+        .context("cannot start worker threads")
 }

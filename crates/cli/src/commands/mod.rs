@@ -20,7 +20,7 @@ mod work;
 
 pub use ablate::{PointResult, SweepResult};
 pub use again::{repeat, repeat_align, repeat_sweep};
-pub use lm::{repeat_merge, repeat_sample, repeat_score, repeat_train};
+pub use lm::{repeat_merge, repeat_pretrain_tiny, repeat_sample, repeat_score, repeat_train};
 pub use theorem::holds as theorem_holds;
 pub use work::Recipe as WorkRecipe;
 
@@ -42,6 +42,7 @@ pub fn run(cli: Cli) -> Result<u8> {
         Command::Gate(args) => gate::run(&context, &args),
         Command::Kinship(args) => kinship::run(&context, &args),
         Command::Lineage { command } => lineage::run(&context, &command),
+        Command::PretrainTiny(args) => lm::pretrain_tiny(&context, &args),
         Command::Runs => runs::list(&context),
         Command::Show(args) => runs::show(&context, &args),
         Command::Report(args) => report::run(&context, &args),

@@ -38,6 +38,11 @@ fn schemas() -> Vec<(&'static str, Schema)> {
         ("lm-train-settings", schema_for!(lm::train::TrainRun)),
         ("lm-train-result", schema_for!(lm::train::TrainResult)),
         ("lm-training-log", schema_for!(lm::train::TrainingLog)),
+        (
+            "pretrain-tiny-settings",
+            schema_for!(lm::tiny::TinySettings),
+        ),
+        ("pretrain-tiny-result", schema_for!(lm::tiny::TinyResult)),
         ("lm-merge-settings", schema_for!(lm::merge::MergeRun)),
         ("lm-merge-result", schema_for!(lm::merge::MergeResult)),
     ]);

@@ -7,10 +7,12 @@
 use std::path::Path;
 
 use anyhow::{Context as _, Result};
+use serde_json::json;
 use undertone_core::Digest;
 use undertone_lab::lm::merge::MergeResult;
 use undertone_lab::lm::sample::SampleResult;
 use undertone_lab::lm::score::ScoreResult;
+use undertone_lab::lm::tiny::TinyResult;
 use undertone_lab::lm::train::{TrainResult, TrainedPart};
 use undertone_lab::lm::{RowFile, Subject};
 use undertone_lineage::files::digest_file;
@@ -109,6 +111,55 @@ pub fn trained(
     if let Some(teacher) = teacher {
         draft.edge(student, teacher, Relation::DistilledFrom {});
     }
+    Ok(draft)
+}
+
+/// The draft of a tiny decoder: the weights it started from, which its seed names, and the corpus it read.
+pub fn pretrained(
+    origins: &Origins<'_>,
+    identity: &StepIdentity,
+    result: &TinyResult,
+) -> Result<Draft> {
+    let mut draft = Draft::observed();
+    let settings = &result.settings;
+    let drawn =
+        json!({"shape": settings.shape, "vocabulary": result.vocabulary, "seed": settings.seed});
+    let drawn = Digest::of(&canonical_json(&drawn)?).hex();
+    let shape = &settings.shape;
+    let architecture = format!("{} layers, width {}", shape.layers, shape.width);
+    let start = draft.entity(Entity::Model(Model {
+        name: Some(Name::new("undertone-init", &drawn)),
+        initialisation: Some(format!("lm/initial {drawn}")),
+        architecture: Some(architecture.clone()),
+        dtype: Some("f32".to_owned()),
+        ..Model::default()
+    }));
+    let corpus = Digest::of(&canonical_json(&settings.corpus)?).hex();
+    let corpus = draft.entity(Entity::Dataset(Dataset {
+        name: Some(Name::new("undertone-corpus", &corpus)),
+        rows: Some(result.documents),
+        origin: Some(Origin::Program),
+        ..Dataset::default()
+    }));
+    let record = recorded(origins, identity)?;
+    let within = step(&mut draft, &record);
+    draft.within(Some(within));
+    let weights = record
+        .outputs
+        .get("weights")
+        .context("a training step has weights")?;
+    let base = draft.entity(Entity::Model(Model {
+        name: Some(origins.name("model")),
+        files: vec![origins.object("model.safetensors", weights)?],
+        architecture: Some(architecture),
+        dtype: Some("f32".to_owned()),
+        ..Model::default()
+    }));
+    let how = Some("pretrain".to_owned());
+    let rows = Some(result.documents);
+    draft
+        .edge(base, start, Relation::InitialisedFrom { how })
+        .edge(base, corpus, Relation::TrainedOn { rows });
     Ok(draft)
 }
 

@@ -13,7 +13,7 @@ use undertone_lineage::files::digest_bytes;
 use undertone_lineage::{Draft, Entity, EntityId, FileDigest, Name, Relation, Step, Verdict};
 use undertone_store::{StepRecord, Store};
 
-pub use lm::{merged, sampled, scored, trained};
+pub use lm::{merged, pretrained, sampled, scored, trained};
 pub use mlp::experiments;
 
 /// The authority of names that a run gives.

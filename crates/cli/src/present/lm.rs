@@ -5,7 +5,7 @@ use undertone_lab::lm::merge::MergeResult;
 use undertone_lab::lm::sample::SampleResult;
 use undertone_lab::lm::score::ScoreResult;
 use undertone_lab::lm::speech::PromptForm;
-use undertone_lab::lm::train::{TrainResult, TrainedPart};
+use undertone_lab::lm::train::{TrainResult, TrainedPart, TrainingLog};
 use undertone_report::{
     Column, Curves, Figure, FigureKind, Outcome, Report, Role, Series, SeriesPoint, Table,
     VerdictLine,
@@ -149,7 +149,7 @@ pub fn lm_train(result: &TrainResult, work: Option<&WorkRecipe<'_>>) -> Report {
                 result.rows, result.parameters
             ),
         )],
-        figures: curve(result).into_iter().collect(),
+        figures: curve(log).into_iter().collect(),
         tables: if log.evaluations.is_empty() {
             Vec::new()
         } else {
@@ -169,8 +169,8 @@ pub fn lm_train(result: &TrainResult, work: Option<&WorkRecipe<'_>>) -> Report {
     }
 }
 
-fn curve(result: &TrainResult) -> Option<Figure> {
-    let log = &result.log;
+/// Draws the loss of every step and of evaluations.
+pub(super) fn curve(log: &TrainingLog) -> Option<Figure> {
     let every = log.steps.len().div_ceil(POINTS).max(1);
     let points: Vec<SeriesPoint> = log
         .steps
@@ -271,7 +271,7 @@ fn speaker(model: &str, adapter: Option<&undertone_lab::lm::Named>) -> String {
     }
 }
 
-fn finding(sentence: String, detail: String) -> VerdictLine {
+pub(super) fn finding(sentence: String, detail: String) -> VerdictLine {
     VerdictLine {
         sentence,
         outcome: Outcome::None,
@@ -279,7 +279,7 @@ fn finding(sentence: String, detail: String) -> VerdictLine {
     }
 }
 
-fn fact(name: &str, value: impl Into<String>) -> (String, String) {
+pub(super) fn fact(name: &str, value: impl Into<String>) -> (String, String) {
     (name.to_owned(), value.into())
 }
 

@@ -6,6 +6,7 @@ mod lineage;
 mod lm;
 mod sweep;
 mod theorem;
+mod tiny;
 
 use anyhow::Result;
 use undertone_lab::ExperimentResult;
@@ -22,6 +23,7 @@ pub use lineage::lineage;
 pub use lm::{lm_merge, lm_sample, lm_score, lm_train};
 pub use sweep::sweep;
 pub use theorem::theorem;
+pub use tiny::pretrain_tiny;
 
 /// Returns the report of a finished run, without the recipe's facts of the run itself; `None` if it has not finished.
 pub fn of_run(run: &RunView) -> Result<Option<Report>> {
@@ -34,6 +36,7 @@ pub fn of_run(run: &RunView) -> Result<Option<Report>> {
         "lm-score" => run.result_as()?.map(|result| lm_score(&result, None)),
         "lm-train" => run.result_as()?.map(|result| lm_train(&result, None)),
         "lm-merge" => run.result_as()?.map(|result| lm_merge(&result, None)),
+        "pretrain-tiny" => run.result_as()?.map(|result| pretrain_tiny(&result, None)),
         _ => None,
     })
 }

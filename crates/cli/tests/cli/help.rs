@@ -2,9 +2,24 @@
 
 use crate::support::{Place, TestResult};
 
-const COMMANDS: [&str; 16] = [
-    "demo", "mnist", "ablate", "theorem", "align", "lm", "lineage", "gate", "kinship", "runs",
-    "show", "report", "compare", "fetch", "doctor", "schema",
+const COMMANDS: [&str; 17] = [
+    "demo",
+    "mnist",
+    "ablate",
+    "theorem",
+    "align",
+    "lm",
+    "pretrain-tiny",
+    "lineage",
+    "gate",
+    "kinship",
+    "runs",
+    "show",
+    "report",
+    "compare",
+    "fetch",
+    "doctor",
+    "schema",
 ];
 const GLOBAL: [&str; 7] = [
     "--json",
@@ -54,6 +69,10 @@ fn every_command_takes_the_flags_of_all() -> TestResult {
         (0, format!("ablate --data digits --sweep loss {small}")),
         (0, "theorem --cases 2".to_owned()),
         (0, format!("align --data digits {small}")),
+        (
+            0,
+            "pretrain-tiny --preset smoke --documents 20 --steps 1".to_owned(),
+        ),
         (0, "runs".to_owned()),
         (0, "show demo".to_owned()),
         (0, "report demo".to_owned()),

@@ -14,6 +14,7 @@ use std::path::{Path, PathBuf};
 use serde_json::Value;
 
 use crate::support::{Place, TestResult};
+use crate::tiny::SMALLEST;
 
 /// Returns the folder of a tiny model.
 fn model(name: &str) -> String {
@@ -27,7 +28,7 @@ pub fn llama() -> String {
 }
 
 /// Returns commands that leave a run of every kind, in this order.
-pub fn every_kind() -> [String; 4] {
+pub fn every_kind() -> [String; 5] {
     let llama = llama();
     [
         format!("lm sample {llama} --prompt ab -n 2 --max-tokens 4 -o rows.jsonl"),
@@ -36,6 +37,7 @@ pub fn every_kind() -> [String; 4] {
             "lm train {llama} --rows scores.jsonl --steps 2 --objective kl --eval scores.jsonl -o student"
         ),
         format!("lm merge {llama} --adapter student -o merged"),
+        format!("{SMALLEST} -o base"),
     ]
 }
 

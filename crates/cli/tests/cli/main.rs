@@ -17,4 +17,5 @@ mod output;
 mod recipe;
 mod repeat;
 mod same_bits;
+mod tiny;
 mod two_processes;

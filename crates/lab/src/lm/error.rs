@@ -6,6 +6,7 @@ use undertone_core::exit;
 use undertone_data::Fault;
 
 use undertone_lm::chat::ParseClockError;
+use undertone_lm::config::ConfigError;
 use undertone_lm::grammar::CompileGrammarError;
 use undertone_lm::lora::{LoraConfigError, WrongModelError};
 use undertone_lm::merge::MergeError;
@@ -54,6 +55,9 @@ pub enum LmError {
     /// A weight of the model cannot be used.
     #[error("cannot read the model")]
     Tensor(#[from] ReadTensorError),
+    /// A model cannot have this shape.
+    #[error(transparent)]
+    Shape(#[from] ConfigError),
     /// An adapter cannot be loaded.
     #[error(transparent)]
     Adapter(#[from] LoadAdapterError),

@@ -7,6 +7,7 @@ use undertone_core::Digest;
 use undertone_lm::chat::{RenderOptions, SystemLine};
 use undertone_lm::config::ModelConfig;
 use undertone_lm::generation::GenerationDefaults;
+use undertone_lm::gguf::ValueType;
 use undertone_lm::lora::LoraConfig;
 use undertone_lm::optimiser::Optimiser;
 use undertone_lm::source::{FileDigest, ModelFiles};
@@ -110,6 +111,7 @@ pub fn info(subject: &Subject, threads: usize) -> ModelInfo {
     let (format, type_of): (_, Box<dyn Fn(_) -> _>) = match &subject.open.files {
         ModelFiles::Gguf(gguf) => ("gguf", Box::new(|tensor| gguf.value_type(tensor))),
         ModelFiles::Folder(folder) => ("folder", Box::new(|tensor| folder.value_type(tensor))),
+        ModelFiles::Made(_) => ("made", Box::new(|_| ValueType::F32)),
     };
     let mut stored_as = BTreeMap::new();
     for tensor in config.tensors() {

@@ -142,11 +142,12 @@ pub fn write_model(
 }
 
 /// Returns the tokenizer's files; none of a GGUF file whose vocabulary has no merges.
-fn companions(subject: &Subject) -> Result<Vec<Companion>, LabError> {
+pub(crate) fn companions(subject: &Subject) -> Result<Vec<Companion>, LabError> {
     Ok(match &subject.open.files {
         ModelFiles::Folder(folder) => {
             companions_of(folder.path()).map_err(read_error(folder.path()))?
         }
+        ModelFiles::Made(made) => made.companions().to_vec(),
         ModelFiles::Gguf(gguf) => {
             let text_error = |source| LmError::Text {
                 model: subject.name.clone(),

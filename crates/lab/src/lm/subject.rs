@@ -9,6 +9,7 @@ use undertone_core::Digest;
 use undertone_lm::Checkpoint;
 use undertone_lm::adapter::Adapter;
 use undertone_lm::lora::LoraWeights;
+use undertone_lm::made::MadeModel;
 use undertone_lm::model::{LoadOptions, Model};
 use undertone_lm::peft::load_adapter;
 use undertone_lm::source::{self, FileDigest, ModelSource, OpenModel, model_digest};
@@ -17,6 +18,7 @@ use undertone_lm::train::FullWeights;
 use undertone_simd::Precision;
 
 use super::error::LmError;
+use super::merge::companions;
 use super::speech::vocabulary_digest;
 use crate::error::LabError;
 
@@ -97,6 +99,42 @@ impl Subject {
             adapter,
             tuned: None,
         })
+    }
+
+    /// Takes a model that was made in this process; `name` is what messages and records call it.
+    ///
+    /// # Errors
+    /// If its tokenizer's files are missing or wrong.
+    pub fn made(name: &str, model: MadeModel) -> Result<Self, LabError> {
+        let open = OpenModel::made(name, model);
+        let text = ModelText::open(&open.files).map_err(|source| LmError::Text {
+            model: name.to_owned(),
+            source,
+        })?;
+        let files = open.digests();
+        Ok(Self {
+            name: name.to_owned(),
+            digest: model_digest(&files),
+            vocabulary: vocabulary_digest(&text.tokenizer),
+            files,
+            open,
+            text,
+            adapter: None,
+            tuned: None,
+        })
+    }
+
+    /// Returns a model of its own with the same texts and `weights`, called `name`, in memory.
+    ///
+    /// Its digest is the one that the folder would have that `lm train --full -o` writes.
+    ///
+    /// # Errors
+    /// If the model has no form that others load.
+    pub fn tuned(&self, name: &str, weights: FullWeights) -> Result<Self, LabError> {
+        let generation = self.open.generation().clone();
+        let companions = companions(self)?;
+        let made = MadeModel::new(weights, generation, companions).map_err(LmError::Merge)?;
+        Self::made(name, made)
     }
 
     /// Puts other weights in place of the files'; `digest` is theirs.

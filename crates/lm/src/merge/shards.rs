@@ -12,6 +12,9 @@ use crate::new_folder::{NewFolder, WriteFolderError};
 /// The file that says which shard holds which tensor.
 pub(super) const INDEX: &str = "model.safetensors.index.json";
 
+/// The file of a model without shards.
+pub(super) const SINGLE: &str = "model.safetensors";
+
 /// A tensor on its way into a file.
 struct Planned {
     tensor: Tensor,
@@ -33,7 +36,7 @@ pub(super) fn write(
     let mut weight_map = Map::new();
     for (index, shard) in shards.iter().enumerate() {
         let file_name = match n_shards {
-            1 => "model.safetensors".to_owned(),
+            1 => SINGLE.to_owned(),
             _ => format!("model-{:05}-of-{n_shards:05}.safetensors", index + 1),
         };
         let mut file = folder.begin(&file_name)?;
@@ -59,6 +62,36 @@ pub(super) fn write(
         write_index(folder, total, weight_map)?;
     }
     Ok(())
+}
+
+/// Returns every weight of `checkpoint` as the bytes of one file.
+pub(super) fn single(
+    checkpoint: &dyn Checkpoint,
+    options: &MergeOptions<'_>,
+) -> Result<Vec<u8>, MergeError> {
+    let whole = MergeOptions {
+        max_shard_bytes: u64::MAX,
+        ..options.clone()
+    };
+    let shards = plan(checkpoint.config(), &whole);
+    let [shard] = &shards[..] else {
+        unreachable!("nothing is larger than the largest shard");
+    };
+    let mut bytes = header(shard, options.weights);
+    for Planned {
+        tensor,
+        name,
+        rows,
+        columns,
+        ..
+    } in shard
+    {
+        for rows in rows::pieces(*rows, *columns) {
+            let kind = options.weights;
+            bytes.extend(rows::bytes(checkpoint, None, kind, *tensor, rows, name)?);
+        }
+    }
+    Ok(bytes)
 }
 
 /// Deals tensors out to shards in the model's order.

@@ -22,6 +22,23 @@ pub(super) fn bytes_of(token: &str) -> Option<Vec<u8>> {
     token.chars().map(byte_of).collect()
 }
 
+/// Returns the symbol that stands for `byte`.
+fn symbol_of(byte: u8) -> char {
+    let code = u32::from(byte);
+    let code = match byte {
+        0..=0x20 => code + 0x100,
+        0x7f..=0xa0 => code - 0x7f + 0x121,
+        0xad => 0x143,
+        _ => code,
+    };
+    char::from_u32(code).expect("codes below U+0144 are characters")
+}
+
+/// Writes bytes in the alphabet.
+pub(super) fn symbols_of(bytes: &[u8]) -> String {
+    bytes.iter().copied().map(symbol_of).collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -35,6 +52,14 @@ mod tests {
             .collect();
         bytes.sort_unstable();
         assert_eq!(bytes, (0..=255).collect::<Vec<u8>>());
+    }
+
+    #[test]
+    fn every_byte_is_written_and_read_back() {
+        let all: Vec<u8> = (0..=255).collect();
+        let written = symbols_of(&all);
+        assert_eq!(written.chars().count(), 256);
+        assert_eq!(bytes_of(&written), Some(all));
     }
 
     #[test]

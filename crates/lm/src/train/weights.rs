@@ -28,6 +28,18 @@ impl FullWeights {
         Ok(Self { config, tensors })
     }
 
+    /// Makes the weights of a model; `fill` gets every tensor and its values, row-major, all 0.
+    pub fn made(config: ModelConfig, mut fill: impl FnMut(Tensor, &mut [f32])) -> Self {
+        let of = |tensor| {
+            let (rows, columns) = config.shape(tensor);
+            let mut values = vec![0.0; rows * columns];
+            fill(tensor, &mut values);
+            (tensor, values)
+        };
+        let tensors = config.tensors().into_iter().map(of).collect();
+        Self { config, tensors }
+    }
+
     /// Returns every weight with its values, row-major, in a fixed order.
     pub fn tensors(&self) -> &[(Tensor, Vec<f32>)] {
         &self.tensors

@@ -4,6 +4,7 @@ use undertone_lab::lm::merge::{MergeRun, MergedPrecision};
 use undertone_lab::lm::sample::SampleRun;
 use undertone_lab::lm::score::{NextWanted, ScoreRun};
 use undertone_lab::lm::speech::{Ending, PromptForm};
+use undertone_lab::lm::tiny::TinySettings;
 use undertone_lab::lm::train::{TrainRun, TrainedPart};
 use undertone_lab::lm::{Named, Prompting};
 use undertone_lm::examples::Length;
@@ -229,6 +230,33 @@ fn optimiser(line: Line, optimiser: &Optimiser) -> Line {
             .with("--learning-rate", learning_rate)
             .with("--momentum", momentum),
     }
+}
+
+/// Returns the command that makes a tiny base again.
+pub fn pretrain_tiny(settings: &TinySettings) -> String {
+    let TinySettings {
+        shape,
+        corpus,
+        training,
+        seed,
+        precision,
+    } = settings;
+    Line(vec!["undertone pretrain-tiny".to_owned()])
+        .with("--seed", seed)
+        .with("--width", shape.width)
+        .with("--layers", shape.layers)
+        .with("--heads", shape.heads)
+        .with("--ffn-width", shape.ffn_width)
+        .with("--context", shape.context)
+        .with("--corpus-seed", corpus.seed)
+        .with("--documents", corpus.documents)
+        .with("--steps", training.steps)
+        .with("--batch", training.batch_rows)
+        .with("--learning-rate", training.learning_rate)
+        .with("--warmup", training.warmup_steps)
+        .with("--weight-decay", training.weight_decay)
+        .precision(*precision)
+        .end()
 }
 
 /// Returns the command that repeats a merge.

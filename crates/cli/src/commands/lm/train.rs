@@ -1,9 +1,8 @@
 //! `lm train`: an adapter or a whole model, trained on rows.
 
-use std::cell::Cell;
 use std::collections::BTreeSet;
 use std::path::Path;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use anyhow::Result;
 use serde_json::json;
@@ -27,7 +26,7 @@ use undertone_lm::train::TrainSettings;
 use undertone_store::{StepRecord, canonical_json, write_atomic};
 
 use super::plan::Plan;
-use super::{close, open};
+use super::{close, keep, open};
 use crate::args::{LmOptimiserName, LmTrainArgs, ObjectiveName, ScheduleName};
 use crate::commands::work::{self, Task};
 use crate::context::Context;
@@ -61,15 +60,7 @@ pub fn run(context: &Context, args: &LmTrainArgs) -> Result<u8> {
     if args.show_prompt {
         context.say(format!("the first prompt:\n{}", job.first_prompt()));
     }
-    let last = Cell::new(Instant::now());
-    let every = Duration::from_secs(args.keep_every);
-    let keep_now = || {
-        let due = last.get().elapsed() >= every;
-        if due {
-            last.set(Instant::now());
-        }
-        due
-    };
+    let keep_now = keep::every(args.keep_every);
     let means = Means {
         threads: context.threads,
         kept_bytes: args.kept_memory << 20,
@@ -354,7 +345,13 @@ fn limit(clip: f64) -> Result<Option<f64>> {
     }
 }
 
-fn plan(context: &Context, job: &TrainJob<'_>, means: Means<'_>, in_store: bool) -> Plan {
+/// Returns what a training run comes to.
+pub(super) fn plan(
+    context: &Context,
+    job: &TrainJob<'_>,
+    means: Means<'_>,
+    in_store: bool,
+) -> Plan {
     let run = &job.run;
     let config = job.subject.open.config();
     let (trainable, what) = match &run.trained {
@@ -387,7 +384,7 @@ fn plan(context: &Context, job: &TrainJob<'_>, means: Means<'_>, in_store: bool)
 }
 
 /// Takes a few steps to tell how long all will take.
-fn calibrated(plan: Plan, job: &TrainJob<'_>, means: Means<'_>) -> Result<Plan> {
+pub(super) fn calibrated(plan: Plan, job: &TrainJob<'_>, means: Means<'_>) -> Result<Plan> {
     if plan.in_store || job.steps() == 0 {
         return Ok(plan);
     }

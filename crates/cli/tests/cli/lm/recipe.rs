@@ -74,6 +74,12 @@ fn of_every_command_with_every_setting_changed() -> TestResult {
         &place,
         "lm-merge",
         &format!("lm merge {llama} --adapter student --weights bf16 -o merged"),
+    )?;
+    check(
+        &place,
+        "pretrain-tiny",
+        "pretrain-tiny --seed 3 --width 32 --heads 4 --ffn-width 48 --layers 1 --context 256 --corpus-seed 5 \
+         --documents 90 --steps 3 --batch 5 --learning-rate 0.004 --warmup 1 --weight-decay 0.1 -o base",
     )
 }
 
