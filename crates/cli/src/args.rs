@@ -1,6 +1,7 @@
 //! The command line exactly as typed; what it comes to is decided in `resolve.rs`.
 
 mod lm;
+mod numbers;
 
 use std::path::PathBuf;
 
@@ -10,6 +11,10 @@ use undertone_simd::Precision;
 pub use lm::{
     LmChatArgs, LmCommand, LmInfoArgs, LmMergeArgs, LmOptimiserName, LmSampleArgs, LmScoreArgs,
     LmTrainArgs, ObjectiveName, PromptingArgs, SamplingArgs, ScheduleName,
+};
+
+pub use numbers::{
+    ConfigArgs, ConfigWhat, NewArgs, NewWhat, PlanFileArgs, RunFileArgs, TrainingMeans,
 };
 
 /// Measure, detect, trace and stop subliminal learning
@@ -98,6 +103,22 @@ pub enum Command {
     /// Follow gradient alignment along a student's training, with and without projecting it away
     #[command(after_help = "Example:\n  undertone align --data digits --models 8")]
     Align(AlignArgs),
+    /// Run the experiment that a file describes
+    #[command(
+        after_help = "Examples:\n  undertone run examples/owl-numbers.toml\n  \
+                            undertone run examples/owl-numbers.toml --dry-run\n  \
+                            undertone run my.toml --expect transfer"
+    )]
+    Run(RunFileArgs),
+    /// Say what the experiment of a file costs: steps, rows, tokens, time, disk, and what is in the store
+    #[command(after_help = "Example:\n  undertone plan examples/owl-numbers.toml")]
+    Plan(PlanFileArgs),
+    /// Write a commented file that describes an experiment
+    #[command(after_help = "Example:\n  undertone new numbers -o owl.toml")]
+    New(NewArgs),
+    /// Explain the file of an experiment
+    #[command(after_help = "Example:\n  undertone config explain owl.toml")]
+    Config(ConfigArgs),
     /// Work with language models: info, chat, sample, score, train, merge
     #[command(after_help = "Examples:\n  undertone fetch smollm2-135m-instruct\n  \
                       undertone lm info smollm2-135m-instruct\n  \

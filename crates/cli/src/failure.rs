@@ -7,6 +7,7 @@ use undertone_data::OpenDataError;
 use undertone_data::fetch::FetchError;
 use undertone_data::hub::HubError;
 use undertone_lab::lm::LmError;
+use undertone_lab::numbers::file::FileError;
 use undertone_lab::{Interrupted, LabError};
 use undertone_lm::model::LoadError;
 use undertone_store::{ExitClass, StoreError};
@@ -67,7 +68,7 @@ fn exit_code(error: &Error) -> u8 {
         if let Some(hub) = cause.downcast_ref::<HubError>() {
             return hub.fault().exit_code();
         }
-        if cause.is::<Usage>() {
+        if cause.is::<Usage>() || cause.is::<FileError>() {
             return exit::USAGE;
         }
         if let Some(lab) = cause.downcast_ref::<LabError>() {
@@ -83,6 +84,7 @@ fn exit_code(error: &Error) -> u8 {
                 LabError::Settings(_)
                 | LabError::Unsupported(_)
                 | LabError::Verdict(_)
+                | LabError::Numbers(_)
                 | LabError::Theorem(_) => return exit::USAGE,
                 _ => {}
             }
@@ -106,6 +108,9 @@ fn hint(error: &Error) -> Option<&'static str> {
         }
         if let Some(LabError::Store(store)) = cause.downcast_ref::<LabError>() {
             return store.hint();
+        }
+        if cause.is::<FileError>() {
+            return Some("`undertone new numbers` writes every key with its meaning and default");
         }
         if cause.is::<Interrupted>()
             || matches!(cause.downcast_ref(), Some(LabError::Interrupted(_)))

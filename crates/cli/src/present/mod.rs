@@ -3,6 +3,7 @@
 mod align;
 mod experiment;
 mod lm;
+mod numbers;
 mod sweep;
 mod theorem;
 
@@ -18,6 +19,7 @@ use undertone_store::RunView;
 pub use align::align;
 pub use experiment::experiment;
 pub use lm::{lm_merge, lm_sample, lm_score, lm_train};
+pub use numbers::numbers;
 pub use sweep::sweep;
 pub use theorem::theorem;
 
@@ -28,6 +30,7 @@ pub fn of_run(run: &RunView) -> Result<Option<Report>> {
         "ablate" => run.result_as()?.map(|result| sweep(&result, None)),
         "theorem" => run.result_as()?.map(|result| theorem(&result, None)),
         "align" => run.result_as()?.map(|result| align(&result, None)),
+        "numbers" => run.result_as()?.map(|result| numbers(&result, None)),
         "lm-sample" => run.result_as()?.map(|result| lm_sample(&result, None)),
         "lm-score" => run.result_as()?.map(|result| lm_score(&result, None)),
         "lm-train" => run.result_as()?.map(|result| lm_train(&result, None)),
