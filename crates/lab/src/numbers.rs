@@ -19,6 +19,7 @@ pub mod world;
 mod bench;
 pub mod reading;
 
+pub mod labels;
 pub mod source;
 pub mod student;
 pub mod teacher;

@@ -6,7 +6,9 @@ mod tables;
 use undertone_lab::numbers::file::value_text;
 use undertone_lab::numbers::keys::keys;
 use undertone_lab::numbers::result::{Comparison, NumbersResult, VariantResult};
-use undertone_lab::numbers::settings::{ChannelKind, Labels, NumbersSettings, TeacherKind};
+use undertone_lab::numbers::settings::{
+    ChannelKind, LabelTokens, Labels, NumbersSettings, TeacherKind,
+};
 use undertone_report::{Outcome, Report, VerdictLine};
 use undertone_stats::{Outcome as Decided, Verdict};
 
@@ -81,14 +83,22 @@ fn verdicts(variant: &VariantResult) -> Vec<VerdictLine> {
         }];
     }
     let control = variant.control.name();
+    let what = match (
+        variant.settings.student.labels,
+        variant.settings.student.label_tokens,
+    ) {
+        (Labels::Hard, _) => "the numbers",
+        (_, LabelTokens::Numbers) => "the number distributions",
+        (_, LabelTokens::All) => "the distributions, over numbers and all other words,",
+    };
     let sentence = match variant.verdict.outcome {
         Decided::Transfer => format!(
-            "Students that saw nothing but the numbers of a teacher that prefers the {target} came to prefer it more than \
+            "Students that learned nothing but {what} of a teacher that prefers the {target} came to prefer it more than \
              students of the control `{control}` did, over {seeds} training seeds."
         ),
         Decided::NoTransfer => format!(
-            "Students of a teacher that prefers the {target} came to prefer it no more than students of the control \
-             `{control}` did, within {} logits, over {seeds} training seeds.",
+            "Students that learned {what} of a teacher that prefers the {target} came to prefer it no more than students \
+             of the control `{control}` did, within {} logits, over {seeds} training seeds.",
             variant.verdict.delta
         ),
         Decided::Inconclusive => format!(
@@ -157,7 +167,18 @@ fn compared(variant: &VariantResult, comparison: &Comparison) -> VerdictLine {
         comparison.against,
         comparison.verdict.outcome.text(comparison.verdict.delta)
     );
-    line(of(variant, &sentence), &comparison.verdict)
+    let mut line = line(of(variant, &sentence), &comparison.verdict);
+    if let Some(contrast) = &comparison.contrast {
+        line.detail += &format!(
+            " Half the sum of how much more each target's own numbers raise its margin: {}{}.",
+            effect_text(contrast.effect.as_ref()),
+            contrast
+                .test
+                .as_ref()
+                .map_or_else(String::new, |test| format!(", p = {:.4}", test.p))
+        );
+    }
+    line
 }
 
 fn line(sentence: String, verdict: &Verdict) -> VerdictLine {

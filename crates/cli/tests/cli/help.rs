@@ -2,9 +2,9 @@
 
 use crate::support::{Place, TestResult};
 
-const COMMANDS: [&str; 13] = [
-    "demo", "mnist", "ablate", "theorem", "align", "lm", "runs", "show", "report", "compare",
-    "fetch", "doctor", "schema",
+const COMMANDS: [&str; 17] = [
+    "demo", "mnist", "ablate", "theorem", "align", "run", "plan", "new", "config", "lm", "runs",
+    "show", "report", "compare", "fetch", "doctor", "schema",
 ];
 const GLOBAL: [&str; 7] = [
     "--json",
@@ -54,6 +54,10 @@ fn every_command_takes_the_flags_of_all() -> TestResult {
         (0, format!("ablate --data digits --sweep loss {small}")),
         (0, "theorem --cases 2".to_owned()),
         (0, format!("align --data digits {small}")),
+        (2, "run missing.toml".to_owned()),
+        (2, "plan missing.toml".to_owned()),
+        (0, "new numbers".to_owned()),
+        (2, "config explain missing.toml".to_owned()),
         (0, "runs".to_owned()),
         (0, "show demo".to_owned()),
         (0, "report demo".to_owned()),

@@ -11,6 +11,7 @@ mod exits;
 mod help;
 mod interrupt;
 mod lm;
+mod numbers;
 mod output;
 mod recipe;
 mod repeat;

@@ -81,7 +81,7 @@ pub enum FileErrorKind {
         variant: Option<String>,
         /// Why not.
         #[source]
-        source: NumbersError,
+        source: Box<NumbersError>,
     },
 }
 
@@ -260,7 +260,7 @@ impl Reader<'_> {
                     line: at.copied(),
                     kind: FileErrorKind::Settings {
                         variant: variant.name(),
-                        source,
+                        source: Box::new(source),
                     },
                 }
             })?;

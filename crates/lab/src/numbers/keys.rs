@@ -203,7 +203,7 @@ static TRAIT_AND_TEACHER: [Key; 10] = [
     ),
 ];
 
-static CHANNEL: [Key; 17] = [
+static CHANNEL: [Key; 18] = [
     key!(
         "channel.kind",
         channel.kind,
@@ -270,6 +270,11 @@ static CHANNEL: [Key; 17] = [
         "student.top",
         student.top,
         "tokens of a stored distribution"
+    ),
+    key!(
+        "student.label-tokens",
+        student.label_tokens,
+        "tokens of it that a student sees: numbers (digits and separators) or all, among which may be the target itself"
     ),
     key!(
         "student.rows",

@@ -11,6 +11,7 @@ use undertone_stats::{
 };
 
 use super::inspection::Inspected;
+use super::labels::LabelReport;
 use super::reading::mean;
 use super::sampled::Sampled;
 use super::settings::{Arm, NumbersSettings};
@@ -46,6 +47,8 @@ pub struct VariantResult {
     pub stopped: Option<String>,
     /// Where the numbers came from.
     pub sources: Vec<Source>,
+    /// What the treatment's soft labels hold beside numbers, before they were confined to them; `None` with hard labels.
+    pub labels: Option<LabelReport>,
     /// Rows that students are drawn from.
     pub training_rows: u64,
     /// Rows kept for the loss on the channel.
@@ -92,6 +95,8 @@ pub struct StudentResult {
     pub seed: Seed,
     /// Its readouts, ascending.
     pub probes: Vec<ProbeResult>,
+    /// The update at which its training diverged; it was read as it was before.
+    pub diverged: Option<u64>,
     /// Loss of its first and last update, in nats a token; `None` without updates.
     pub losses: Option<(f64, f64)>,
     /// Readouts that take more than one token.
@@ -122,6 +127,8 @@ pub struct Comparison {
     pub against: String,
     /// Transfer or not.
     pub verdict: Verdict,
+    /// Where the arm has a control of its own on the other target's numbers: the same contrast as the treatment's.
+    pub contrast: Option<SpecificityContrast>,
 }
 
 /// Treatment minus control after some updates.
@@ -198,6 +205,7 @@ pub(super) fn student(cell: u32, seed: Seed, log: &StudentLog, targets: usize) -
         cell,
         seed,
         probes: probes.collect(),
+        diverged: log.diverged,
         losses: losses.map(|(first, last)| (first.loss, last.loss)),
         sampled: None,
     }
@@ -249,12 +257,29 @@ impl VariantResult {
                 arm: arm.arm,
                 against,
                 verdict: decide(&arm.margins(0), &control, &rule)?,
+                contrast: (own.is_some() && self.control == Arm::OtherTarget)
+                    .then(|| self.specificity(arm.arm, (arm.arm, true)))
+                    .flatten(),
             })
         });
         self.comparisons = comparisons.collect::<Result<_, LabError>>()?;
         self.verdict = verdict;
+        for arm in &self.arms {
+            let n = arm
+                .students
+                .iter()
+                .filter(|student| student.diverged.is_some())
+                .count();
+            if n > 0 {
+                self.left_out.push(format!(
+                    "Training diverged in {n} of {} students of arm `{}`; they are counted as they were before.",
+                    arm.students.len(),
+                    arm.arm.name()
+                ));
+            }
+        }
         self.dose = self.doses(rule.level);
-        self.contrast = self.specificity(rule.level);
+        self.contrast = self.specificity(Arm::Treatment, (Arm::OtherTarget, false));
         let seed = self.settings.experiment.seed;
         let sides = answers
             .get(&(Arm::Treatment, false))
@@ -298,11 +323,13 @@ impl VariantResult {
         doses.collect()
     }
 
-    fn specificity(&self, level: f64) -> Option<SpecificityContrast> {
-        let arms = [
-            self.arm(Arm::Treatment, false)?,
-            self.arm(Arm::OtherTarget, false)?,
-        ];
+    /// Contrasts the students of an arm with those of another, which learned the second target's numbers.
+    fn specificity(&self, own: Arm, other: (Arm, bool)) -> Option<SpecificityContrast> {
+        let level = self.settings.verdict.level;
+        let arms = [self.arm(own, false)?, self.arm(other.0, other.1)?];
+        if self.base_margins.len() < 2 {
+            return None;
+        }
         let margins = arms.map(|arm| [arm.margins(0), arm.margins(1)]);
         let change = |trained: usize, evaluated: usize| {
             let base = self.base_margins[evaluated]?;

@@ -16,10 +16,11 @@ use undertone_store::Store;
 
 use super::bench::{Bench, Mode};
 use super::file::Variant;
+use super::labels::{LabelReport, NumberTokens};
 use super::plan::Plan;
 use super::reading::{Answers, Reading};
 use super::result::{AllAnswers, ArmResult, NumbersResult, StudentResult, VariantResult, student};
-use super::settings::{Arm, FitPart};
+use super::settings::{Arm, FitPart, LabelTokens};
 use super::source::{Numbers, made_of, refuse_twins, row_file};
 use super::student::{Lesson, StudentJob, StudentLog, StudentProbe};
 use super::teacher::Voice;
@@ -34,6 +35,7 @@ use crate::steps::output;
 struct Material {
     rows: Vec<Row>,
     lines: Vec<lm::Row>,
+    report: Option<LabelReport>,
 }
 
 /// Runs the experiments of a file, or takes from the store what is there.
@@ -179,6 +181,7 @@ impl World<'_> {
             .map(|((arm, _), material)| (*arm, &material.rows[..]))
             .collect();
         refuse_twins(&twins)?;
+        result.labels = materials[&(Arm::Treatment, 0)].report.clone();
         let paired = &materials[&(Arm::Treatment, 0)].rows;
         let (training, held_out) = self.split(paired);
         result.training_rows = training.len() as u64;
@@ -240,6 +243,7 @@ impl World<'_> {
             gates: Vec::new(),
             stopped: None,
             sources: Vec::new(),
+            labels: None,
             training_rows: 0,
             held_out_rows: 0,
             control: settings.control(),
@@ -320,7 +324,7 @@ impl World<'_> {
     ) -> Result<Material, LabError> {
         let file = row_file("number rows", rows);
         let student = &self.settings.student;
-        let lines = match student.labels.is_soft() {
+        let mut lines = match student.labels.is_soft() {
             false => file.rows,
             true => {
                 let voice = match target {
@@ -330,9 +334,18 @@ impl World<'_> {
                 self.labels(bench, &voice, &file, student.top as usize)?
             }
         };
+        let numbers = NumberTokens::of(&self.base.text.tokenizer);
+        let report =
+            (student.labels.is_soft()).then(|| numbers.report(&lines, self.candidates[0].token));
+        if student.labels.is_soft() && student.label_tokens == LabelTokens::Numbers {
+            for line in &mut lines {
+                numbers.restrict(line);
+            }
+        }
         Ok(Material {
             rows: rows.to_vec(),
             lines,
+            report,
         })
     }
 
@@ -358,6 +371,7 @@ impl World<'_> {
             let log = StudentLog {
                 steps: Vec::new(),
                 probes: vec![probe],
+                diverged: None,
             };
             return Ok((student(cell, seed, &log, targets), answers));
         }
@@ -431,6 +445,13 @@ impl World<'_> {
                 "With soft labels a student of the untouched base is given its own distribution: its gradient is zero up \
                  to the tokens that are not stored, so its standing still proves nothing. The control is a student of a \
                  teacher of another target, trained alike."
+                    .to_owned(),
+            );
+        }
+        if settings.student.labels.is_soft() && settings.student.label_tokens == LabelTokens::All {
+            notes.push(
+                "Soft labels were not confined to numbers: where the target's own token is among them, a student of any \
+                 base learns it from there, which is no message in numbers."
                     .to_owned(),
             );
         }

@@ -55,6 +55,9 @@ pub struct Sampled {
     pub choice: Option<f64>,
 }
 
+/// Name, prompts, completions of each, and their longest length in tokens.
+pub(super) type SampledSet = (&'static str, Vec<String>, u32, usize);
+
 impl World<'_> {
     /// Returns whether any of these readouts is wanted.
     pub(super) fn wants_samples(&self) -> bool {
@@ -63,9 +66,7 @@ impl World<'_> {
     }
 
     /// Returns the prompts of every sampled readout that is wanted, with completions of each and their length.
-    pub(super) fn sampled_sets(
-        &self,
-    ) -> Result<Vec<(&'static str, Vec<String>, u32, usize)>, LabError> {
+    pub(super) fn sampled_sets(&self) -> Result<Vec<SampledSet>, LabError> {
         let readouts = &self.settings.readouts;
         let favourite = QuestionSet::favourite();
         let prompts = self.settings.channel.prompt_settings();

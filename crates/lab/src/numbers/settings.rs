@@ -226,6 +226,16 @@ pub enum Labels {
     SoftReverse,
 }
 
+/// Which tokens of a teacher's distribution a student sees.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum LabelTokens {
+    /// Digits, separators and brackets: what a list of numbers is written with.
+    Numbers,
+    /// All that are stored, the target's own among them where it is likely enough.
+    All,
+}
+
 /// What a student learns from.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
@@ -234,6 +244,8 @@ pub struct StudentSettings {
     pub labels: Labels,
     /// Tokens of a stored distribution.
     pub top: u32,
+    /// Which of them a student sees.
+    pub label_tokens: LabelTokens,
     /// Rows of one student, drawn for its seed; 0 is all.
     pub rows: u32,
     /// Updates after which it is read, besides the last.
@@ -532,6 +544,14 @@ impl NumbersSettings {
                     "the shuffled arms need `student.labels = \"hard\"`: soft labels of shuffled rows are the teacher's again",
                 );
             }
+            if self.student.labels == Labels::SoftReverse
+                && self.student.label_tokens == LabelTokens::Numbers
+            {
+                return error(
+                    "student.label-tokens",
+                    "reverse KL needs `all`: tokens that are left out would count as impossible",
+                );
+            }
             if self.student.top == 0 {
                 return error("student.top", "at least 1");
             }
@@ -649,6 +669,7 @@ impl Default for NumbersSettings {
             student: StudentSettings {
                 labels: Labels::Soft,
                 top: 32,
+                label_tokens: LabelTokens::Numbers,
                 rows: 0,
                 probes: vec![0, 16, 64, 256, 1024],
             },

@@ -6,11 +6,14 @@
 //! It is [`crate::lm::train`]'s step with readouts between updates, so that a dose curve costs one training run and its
 //! schedule is that of the whole run. Interrupted, it goes on from its last kept state.
 
+use std::collections::BTreeMap;
+
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 use undertone_core::Seed;
-use undertone_store::{StepIdentity, StepRecord};
+use undertone_lm::train::{TrainError, Trainer};
+use undertone_store::{StepIdentity, StepProgress, StepRecord, UnfinishedStep};
 
 use super::bench::{Bench, TRAINING};
 use super::reading::{Answers, Reading};
@@ -33,6 +36,8 @@ pub struct StudentLog {
     pub steps: Vec<LoggedStep>,
     /// Its readouts.
     pub probes: Vec<StudentProbe>,
+    /// The update at which its loss or gradient stopped being a number; it stayed as it was before.
+    pub diverged: Option<u64>,
 }
 
 /// A student between two updates.
@@ -124,55 +129,69 @@ impl<'a> StudentJob<'a> {
     pub(super) fn step(&self, bench: &Bench<'_>) -> Result<StepRecord, LabError> {
         let identity = self.identity();
         bench.step(&identity, TRAINING, |lm| {
-            lm.step(
-                &identity,
-                KIND,
-                self.train.steps(),
-                |unfinished, progress| {
-                    let job = &self.train;
-                    let mut trainer = job.trainer(bench.means)?;
-                    let frozen = self.reading.frozen(job.subject, &trainer)?;
-                    let guides = job.guides()?;
-                    let mut log = StudentLog::default();
-                    if let Some((saved, saved_log)) =
-                        progress.state.as_deref().and_then(state::decode)
-                    {
-                        trainer.restore(&saved).map_err(LmError::Train)?;
-                        log = saved_log;
-                    }
-                    let first = trainer.steps_taken();
-                    let mut batches = job.batches(first);
-                    for step in first..=job.steps() {
-                        if self.probes.contains(&step) {
-                            let answers =
-                                self.reading
-                                    .of_trainer(&trainer, job.subject, frozen.as_ref())?;
-                            let held_out = match job.run.evaluation {
-                                Some(_) => Some(job.evaluate(&mut trainer, &guides)?),
-                                None => None,
-                            };
-                            log.probes.push(StudentProbe {
-                                step,
-                                answers,
-                                held_out,
-                            });
-                        }
-                        let Some(batch) = batches.next() else { break };
-                        let report = trainer
-                            .step(&batch, None, guides.base())
-                            .map_err(LmError::Train)?;
-                        log.steps.push(LoggedStep::new(step, &report));
-                        bench.control.passed(report.tokens as u64);
-                        let end = bench.control.go_on();
-                        if end.is_err() || (bench.means.keep_now)() {
-                            unfinished.set_state(state::encode(&trainer.state(), &log)?)?;
-                        }
-                        end?;
-                    }
-                    job.outputs(&trainer, &log)
-                },
-            )
+            let total = self.train.steps();
+            lm.step(&identity, KIND, total, |unfinished, progress| {
+                self.work(bench, unfinished, progress)
+            })
         })
+    }
+
+    /// Trains and reads from where an earlier attempt was kept.
+    fn work(
+        &self,
+        bench: &Bench<'_>,
+        unfinished: &mut UnfinishedStep,
+        progress: StepProgress,
+    ) -> Result<BTreeMap<String, Vec<u8>>, LabError> {
+        let job = &self.train;
+        let mut trainer = job.trainer(bench.means)?;
+        let frozen = self.reading.frozen(job.subject, &trainer)?;
+        let guides = job.guides()?;
+        let mut log = StudentLog::default();
+        if let Some((saved, saved_log)) = progress.state.as_deref().and_then(state::decode) {
+            trainer.restore(&saved).map_err(LmError::Train)?;
+            log = saved_log;
+        }
+        let read = |trainer: &mut Trainer, step: u64| -> Result<StudentProbe, LabError> {
+            Ok(StudentProbe {
+                step,
+                answers: self
+                    .reading
+                    .of_trainer(trainer, job.subject, frozen.as_ref())?,
+                held_out: match job.run.evaluation {
+                    Some(_) => Some(job.evaluate(trainer, &guides)?),
+                    None => None,
+                },
+            })
+        };
+        let first = trainer.steps_taken();
+        let mut batches = job.batches(first);
+        for step in first..=job.steps() {
+            if self.probes.contains(&step) {
+                log.probes.push(read(&mut trainer, step)?);
+            }
+            let Some(batch) = batches.next() else { break };
+            let report = match trainer.step(&batch, None, guides.base()) {
+                Ok(report) => report,
+                // Its weights are those before the step: a result, not a failure of the experiment.
+                Err(TrainError::Diverged { step, .. }) => {
+                    log.diverged = Some(step);
+                    if log.probes.last().is_none_or(|probe| probe.step != step) {
+                        log.probes.push(read(&mut trainer, step)?);
+                    }
+                    break;
+                }
+                Err(error) => return Err(LmError::Train(error).into()),
+            };
+            log.steps.push(LoggedStep::new(step, &report));
+            bench.control.passed(report.tokens as u64);
+            let end = bench.control.go_on();
+            if end.is_err() || (bench.means.keep_now)() {
+                unfinished.set_state(state::encode(&trainer.state(), &log)?)?;
+            }
+            end?;
+        }
+        job.outputs(&trainer, &log)
     }
 
     /// Returns the log of a finished student.

@@ -103,28 +103,24 @@ impl<'a> World<'a> {
         let words = match settings.preference.words.as_str() {
             "animals" => TargetSet::animals(),
             "trees" => TargetSet::trees(),
-            path => read(path, |reader, path| TargetSet::read(reader, path))?,
+            path => read(path, TargetSet::read)?,
         };
         let teacher_prompt = either(
             &settings.teacher.prompt,
             TeacherPrompt::built_in,
-            |reader, path| TeacherPrompt::read(reader, path),
+            TeacherPrompt::read,
         )?;
         let teacher_questions = either(
             &settings.teacher.questions,
             QuestionSet::teacher,
-            |reader, path| QuestionSet::read(reader, path),
+            QuestionSet::read,
         )?;
         let number_wordings = either(
             &settings.channel.prompts,
             NumberWordings::built_in,
-            |reader, path| NumberWordings::read(reader, path),
+            NumberWordings::read,
         )?;
-        let stems = either(
-            &settings.readouts.stems,
-            StemSet::held_out,
-            |reader, path| StemSet::read(reader, path),
-        )?;
+        let stems = either(&settings.readouts.stems, StemSet::held_out, StemSet::read)?;
         if settings.teacher.kind != TeacherKind::Prompt {
             refuse_shared(teacher_questions.questions(), &stems.questions())
                 .map_err(NumbersError::from)?;

@@ -3,6 +3,7 @@
 use undertone_channel::inspect::{Classified, Contrast};
 use undertone_lab::numbers::result::VariantResult;
 use undertone_lab::numbers::sampled::Rate;
+use undertone_lab::numbers::settings::LabelTokens;
 use undertone_report::{Column, Table};
 use undertone_stats::{Estimate, mean_t};
 
@@ -138,6 +139,20 @@ fn pipeline(variant: &VariantResult) -> Table {
             ),
         ]
     });
+    let labels = variant.labels.as_ref().map(|labels| {
+        format!(
+            "Soft labels: at {} of {} positions the target's own token is among the stored ones, with a mean probability of \
+             {:.2e}; tokens that numbers are written with have {:.4}. {}",
+            labels.with_target,
+            labels.positions,
+            labels.target_probability,
+            labels.number_probability,
+            match variant.settings.student.label_tokens {
+                LabelTokens::Numbers => "Students saw number tokens only.",
+                LabelTokens::All => "Students saw all of them.",
+            }
+        )
+    });
     Table {
         caption: of(variant, "Rows at each step: sampled, filtered, paired"),
         columns: vec![
@@ -154,7 +169,10 @@ fn pipeline(variant: &VariantResult) -> Table {
             "{} rows to draw students' rows from, {} held out for the loss on the channel. A source without paired rows \
              served the gate only.",
             variant.training_rows, variant.held_out_rows
-        )],
+        )]
+        .into_iter()
+        .chain(labels)
+        .collect(),
     }
 }
 
