@@ -4,6 +4,7 @@ mod gate;
 mod kinship;
 mod lineage;
 mod lm;
+mod numbers;
 mod tiny;
 
 use std::path::PathBuf;
@@ -24,6 +25,10 @@ pub use lm::{
     LmTrainArgs, ObjectiveName, PromptingArgs, SamplingArgs, ScheduleName,
 };
 pub use tiny::{PretrainTinyArgs, TinyPresetName};
+
+pub use numbers::{
+    ConfigArgs, ConfigWhat, NewArgs, NewWhat, PlanFileArgs, RunFileArgs, TrainingMeans,
+};
 
 /// Measure, detect, trace and stop subliminal learning
 #[derive(Debug, Parser)]
@@ -111,6 +116,22 @@ pub enum Command {
     /// Follow gradient alignment along a student's training, with and without projecting it away
     #[command(after_help = "Example:\n  undertone align --data digits --models 8")]
     Align(AlignArgs),
+    /// Run the experiment that a file describes
+    #[command(
+        after_help = "Examples:\n  undertone run examples/owl-numbers.toml\n  \
+                            undertone run examples/owl-numbers.toml --dry-run\n  \
+                            undertone run my.toml --expect transfer"
+    )]
+    Run(RunFileArgs),
+    /// Say what the experiment of a file costs: steps, rows, tokens, time, disk, and what is in the store
+    #[command(after_help = "Example:\n  undertone plan examples/owl-numbers.toml")]
+    Plan(PlanFileArgs),
+    /// Write a commented file that describes an experiment
+    #[command(after_help = "Example:\n  undertone new numbers -o owl.toml")]
+    New(NewArgs),
+    /// Explain the file of an experiment
+    #[command(after_help = "Example:\n  undertone config explain owl.toml")]
+    Config(ConfigArgs),
     /// Work with language models: info, chat, sample, score, train, merge
     #[command(after_help = "Examples:\n  undertone fetch smollm2-135m-instruct\n  \
                       undertone lm info smollm2-135m-instruct\n  \

@@ -7,6 +7,7 @@ use undertone_data::OpenDataError;
 use undertone_data::fetch::FetchError;
 use undertone_data::hub::HubError;
 use undertone_lab::lm::LmError;
+use undertone_lab::numbers::file::FileError;
 use undertone_lab::{Interrupted, LabError};
 use undertone_lineage::envelope::{
     EnvelopeError, EnvelopeErrorKind, KeyError, OmsError, SignError,
@@ -75,7 +76,7 @@ fn exit_code(error: &Error) -> u8 {
         if let Some(hub) = cause.downcast_ref::<HubError>() {
             return hub.fault().exit_code();
         }
-        if cause.is::<Usage>() {
+        if cause.is::<Usage>() || cause.is::<FileError>() {
             return exit::USAGE;
         }
         if let Some(code) = of_lineage(cause) {
@@ -94,6 +95,7 @@ fn exit_code(error: &Error) -> u8 {
                 LabError::Settings(_)
                 | LabError::Unsupported(_)
                 | LabError::Verdict(_)
+                | LabError::Numbers(_)
                 | LabError::Theorem(_) => return exit::USAGE,
                 _ => {}
             }
@@ -155,6 +157,9 @@ fn hint(error: &Error) -> Option<&'static str> {
         }
         if let Some(LabError::Store(store)) = cause.downcast_ref::<LabError>() {
             return store.hint();
+        }
+        if cause.is::<FileError>() {
+            return Some("`undertone new numbers` writes every key with its meaning and default");
         }
         if cause.is::<Interrupted>()
             || matches!(cause.downcast_ref(), Some(LabError::Interrupted(_)))

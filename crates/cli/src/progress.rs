@@ -22,6 +22,8 @@ pub enum Unit {
     OptimiserSteps,
     /// Whole models.
     Models,
+    /// One token through a language model; in training a token counts three times.
+    TokenPasses,
 }
 
 impl Unit {
@@ -32,6 +34,7 @@ impl Unit {
             Self::Rows => "rows",
             Self::OptimiserSteps => "optimiser steps",
             Self::Models => "models",
+            Self::TokenPasses => "token passes",
         }
     }
 
@@ -191,11 +194,11 @@ impl Progress {
 fn bar(unit: Unit) -> ProgressBar {
     let rate = match unit {
         Unit::ModelEpochs => "{per_sec}",
-        Unit::Rows | Unit::OptimiserSteps | Unit::Models => "{msg}",
+        Unit::Rows | Unit::OptimiserSteps | Unit::Models | Unit::TokenPasses => "{msg}",
     };
     let words = unit.words();
     let template = format!("{{bar:30}} {{pos}}/{{len}} {words}  {rate}  {{eta}} left");
-    let style = BarStyle::with_template(&template).expect("one of four templates that parse");
+    let style = BarStyle::with_template(&template).expect("one of five templates that parse");
     ProgressBar::new(0).with_style(style)
 }
 

@@ -58,6 +58,9 @@ pub enum LabError {
     /// Work with a language model failed.
     #[error(transparent)]
     Lm(Box<crate::lm::LmError>),
+    /// An experiment on numbers makes no sense, or cannot go on.
+    #[error(transparent)]
+    Numbers(Box<crate::numbers::error::NumbersError>),
     /// The experiment names data that nobody loaded.
     #[error("data set {digest} was not loaded")]
     DataNotLoaded {
@@ -69,5 +72,11 @@ pub enum LabError {
 impl From<crate::lm::LmError> for LabError {
     fn from(error: crate::lm::LmError) -> Self {
         Self::Lm(Box::new(error))
+    }
+}
+
+impl From<crate::numbers::error::NumbersError> for LabError {
+    fn from(error: crate::numbers::error::NumbersError) -> Self {
+        Self::Numbers(Box::new(error))
     }
 }

@@ -3,7 +3,7 @@
 //! Engines and store are used, never reimplemented; no terminal and no report here. Reading order: [`settings`] says what
 //! an experiment is, [`training`] does the work of one cell, [`steps`] makes it resumable, [`outcome`] reads the result,
 //! [`sweep`] varies one axis. [`theorem`] checks Theorem 1 in f64 and needs none of the others. [`lm`] is the work with
-//! language models, step by step.
+//! language models, step by step; [`numbers`] makes an experiment of it.
 
 pub mod settings;
 
@@ -25,6 +25,8 @@ pub mod align;
 pub mod theorem;
 
 pub mod lm;
+
+pub mod numbers;
 
 #[cfg(test)]
 mod fixture;

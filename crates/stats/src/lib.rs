@@ -15,6 +15,7 @@ mod permutation;
 mod power;
 mod sums;
 mod t_test;
+mod variation;
 mod verdict;
 
 pub use bootstrap::{BootstrapRule, hierarchical_bootstrap};
@@ -28,4 +29,5 @@ pub use power::{
     t_test_power,
 };
 pub use t_test::{TTest, paired_t, welch_t};
+pub use variation::paired_total_variation;
 pub use verdict::{Outcome, Rule, Verdict, VerdictError, decide};

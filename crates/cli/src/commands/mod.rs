@@ -12,6 +12,7 @@ mod kinship;
 mod lineage;
 mod lm;
 mod mnist;
+mod numbers;
 mod report;
 mod runs;
 mod schema;
@@ -38,6 +39,10 @@ pub fn run(cli: Cli) -> Result<u8> {
         Command::Ablate(args) => ablate::run(&context, &args),
         Command::Theorem(args) => theorem::run(&context, &args),
         Command::Align(args) => align::run(&context, &args),
+        Command::Run(args) => numbers::run_file(&context, &args),
+        Command::Plan(args) => numbers::plan_file(&context, &args),
+        Command::New(args) => numbers::new(&context, &args),
+        Command::Config(args) => numbers::config(&context, &args),
         Command::Lm { command } => lm::run(&context, &command),
         Command::Gate(args) => gate::run(&context, &args),
         Command::Kinship(args) => kinship::run(&context, &args),

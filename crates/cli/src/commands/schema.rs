@@ -4,6 +4,9 @@ use anyhow::Result;
 use schemars::{Schema, schema_for};
 use serde_json::json;
 use undertone_core::exit;
+use undertone_lab::numbers::plan::Plan;
+use undertone_lab::numbers::result::NumbersResult;
+use undertone_lab::numbers::student::StudentLog;
 use undertone_lab::theorem::{TheoremResult, TheoremSettings};
 use undertone_lab::{ExperimentResult, lm};
 
@@ -11,6 +14,7 @@ use crate::args::SchemaArgs;
 use crate::commands::ablate::{SweepResult, SweepRun};
 use crate::commands::align::AlignRun;
 use crate::commands::mnist::ExperimentRun;
+use crate::commands::numbers::NumbersRun;
 use crate::context::Context;
 use crate::failure::Usage;
 
@@ -44,6 +48,10 @@ fn schemas() -> Vec<(&'static str, Schema)> {
         ),
         ("pretrain-tiny-result", schema_for!(lm::tiny::TinyResult)),
         ("lm-merge-settings", schema_for!(lm::merge::MergeRun)),
+        ("numbers-settings", schema_for!(NumbersRun)),
+        ("numbers-result", schema_for!(NumbersResult)),
+        ("numbers-student-log", schema_for!(StudentLog)),
+        ("numbers-plan", schema_for!(Plan)),
         ("lm-merge-result", schema_for!(lm::merge::MergeResult)),
     ]);
     schemas

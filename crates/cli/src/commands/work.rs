@@ -194,6 +194,11 @@ fn plan_line(unit: Unit, units: u64, cells: u64, reused: u64, steps: u64) -> Str
         Unit::ModelEpochs => {
             format!("{steps} steps to compute ({units} {words}), {reused} taken from the store")
         }
+        Unit::TokenPasses => {
+            format!(
+                "{cells} students; {steps} steps to do ({units} {words}), {reused} in the store"
+            )
+        }
         _ if steps == 0 => format!("all {cells} {words} are in the store"),
         _ if units < cells => {
             let kept = cells - units;

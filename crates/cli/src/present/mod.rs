@@ -4,6 +4,7 @@ mod align;
 mod experiment;
 mod lineage;
 mod lm;
+mod numbers;
 mod sweep;
 mod theorem;
 mod tiny;
@@ -21,6 +22,7 @@ pub use align::align;
 pub use experiment::experiment;
 pub use lineage::lineage;
 pub use lm::{lm_merge, lm_sample, lm_score, lm_train};
+pub use numbers::numbers;
 pub use sweep::sweep;
 pub use theorem::theorem;
 pub use tiny::pretrain_tiny;
@@ -32,6 +34,7 @@ pub fn of_run(run: &RunView) -> Result<Option<Report>> {
         "ablate" => run.result_as()?.map(|result| sweep(&result, None)),
         "theorem" => run.result_as()?.map(|result| theorem(&result, None)),
         "align" => run.result_as()?.map(|result| align(&result, None)),
+        "numbers" => run.result_as()?.map(|result| numbers(&result, None)),
         "lm-sample" => run.result_as()?.map(|result| lm_sample(&result, None)),
         "lm-score" => run.result_as()?.map(|result| lm_score(&result, None)),
         "lm-train" => run.result_as()?.map(|result| lm_train(&result, None)),

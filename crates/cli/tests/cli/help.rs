@@ -2,12 +2,16 @@
 
 use crate::support::{Place, TestResult};
 
-const COMMANDS: [&str; 17] = [
+const COMMANDS: [&str; 21] = [
     "demo",
     "mnist",
     "ablate",
     "theorem",
     "align",
+    "run",
+    "plan",
+    "new",
+    "config",
     "lm",
     "pretrain-tiny",
     "lineage",
@@ -73,6 +77,10 @@ fn every_command_takes_the_flags_of_all() -> TestResult {
             0,
             "pretrain-tiny --preset smoke --documents 20 --steps 1".to_owned(),
         ),
+        (2, "run missing.toml".to_owned()),
+        (2, "plan missing.toml".to_owned()),
+        (0, "new numbers".to_owned()),
+        (2, "config explain missing.toml".to_owned()),
         (0, "runs".to_owned()),
         (0, "show demo".to_owned()),
         (0, "report demo".to_owned()),

@@ -13,6 +13,7 @@ mod interrupt;
 mod lineage;
 mod lineage_clients;
 mod lm;
+mod numbers;
 mod output;
 mod recipe;
 mod repeat;

@@ -5,9 +5,9 @@ use std::fs;
 
 use serde_json::Value;
 
-use crate::lm;
 use crate::schema;
 use crate::support::{Place, TINY, TINY_RUN, TestResult, files_below};
+use crate::{lm, numbers};
 
 const SMALL: &str = "--data digits --models 2 --hidden 8 --teacher-epochs 1 --student-epochs 1 --batch 64 --input-rows 100";
 
@@ -136,6 +136,9 @@ fn every_file_of_the_store_fits_the_schema_the_program_prints() -> TestResult {
     for line in lm::every_kind() {
         place.expect(0, &line)?;
     }
+    fs::write(place.path().join("owl.toml"), numbers::small(&[])?)?;
+    let plan = place.json(0, "plan owl.toml --no-calibration")?;
+    place.expect(0, "run owl.toml")?;
     let names = place.json(0, "schema")?;
     let mut schemas = BTreeMap::new();
     for name in names["schemas"]
@@ -154,6 +157,7 @@ fn every_file_of_the_store_fits_the_schema_the_program_prints() -> TestResult {
             .ok_or(format!("there is no schema `{name}`"))?;
         schema::check(schema, value).map_err(|error| format!("{name}: {error}").into())
     };
+    check("numbers-plan", &plan)?;
     for (path, bytes) in files_below(&place.store())? {
         let file = path
             .file_name()
@@ -201,7 +205,11 @@ fn every_file_of_the_store_fits_the_schema_the_program_prints() -> TestResult {
                             .join(digest),
                     )
                 };
-                for (output, schema) in [("curve", "curve"), ("log", "lm-training-log")] {
+                let log = match value()?["body"]["identity"]["kind"].as_str() {
+                    Some("numbers/student") => "numbers-student-log",
+                    _ => "lm-training-log",
+                };
+                for (output, schema) in [("curve", "curve"), ("log", log)] {
                     if let Some(object) = object(output) {
                         check(schema, &serde_json::from_slice(&fs::read(object)?)?)?;
                     }

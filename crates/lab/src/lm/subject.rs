@@ -146,6 +146,18 @@ impl Subject {
         }
     }
 
+    /// Adds an adapter that is in memory, called `name` in records.
+    pub fn with_adapter(self, name: &str, weights: LoraWeights) -> Self {
+        Self {
+            adapter: Some(SubjectAdapter {
+                name: name.to_owned(),
+                digest: weights.digest(),
+                weights,
+            }),
+            ..self
+        }
+    }
+
     /// Returns configuration and weights.
     pub fn checkpoint(&self) -> &dyn Checkpoint {
         match &self.tuned {

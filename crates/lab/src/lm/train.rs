@@ -439,7 +439,7 @@ impl<'a> TrainJob<'a> {
     }
 
     /// Returns the mean loss over the evaluation rows, in nats a completion token.
-    fn evaluate(&self, trainer: &mut Trainer, guides: &Guides) -> Result<f64, LabError> {
+    pub(crate) fn evaluate(&self, trainer: &mut Trainer, guides: &Guides) -> Result<f64, LabError> {
         let (mut sum, mut n) = (0.0, 0);
         for chunk in self.evaluation.chunks(EVALUATION_ROWS) {
             let rows: Vec<&TrainingRow> = chunk.iter().collect();

@@ -43,7 +43,7 @@ pub struct Evaluation {
 }
 
 impl LoggedStep {
-    pub(super) fn new(step: u64, report: &StepReport) -> Self {
+    pub(crate) fn new(step: u64, report: &StepReport) -> Self {
         Self {
             step,
             loss: report.loss,

@@ -1,0 +1,284 @@
+//! `run`, `plan`, `new` and `config`: experiments that are described in a file.
+
+use std::cell::Cell;
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, Result};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use serde_json::json;
+use undertone_core::exit;
+use undertone_lab::LabError;
+use undertone_lab::lm::Subject;
+use undertone_lab::lm::memory::bytes_text;
+use undertone_lab::lm::train::Means;
+use undertone_lab::numbers::file::{
+    ExperimentFile, Explained, Origin, Variant, commented_file, value_text,
+};
+use undertone_lab::numbers::plan::Plan;
+use undertone_lab::numbers::result::NumbersResult;
+use undertone_lab::numbers::run;
+use undertone_lab::numbers::world::{Found, World};
+use undertone_lineage::Draft;
+use undertone_store::write_atomic;
+
+use crate::args::{
+    ConfigArgs, ConfigWhat, NewArgs, NewWhat, PlanFileArgs, RunFileArgs, TrainingMeans,
+};
+use crate::commands::work::{self, Task};
+use crate::context::Context;
+use crate::failure::Usage;
+use crate::present;
+use crate::progress::{Unit, seconds};
+
+/// Everything the result of a file depends on.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct NumbersRun {
+    /// The experiments.
+    pub variants: Vec<Variant>,
+    /// What the names in each stand for.
+    pub found: Vec<Found>,
+}
+
+/// Runs the experiments of a file.
+pub fn run_file(context: &Context, args: &RunFileArgs) -> Result<u8> {
+    if args.dry_run {
+        return plan_of(context, &args.file, args.means, Calibration::Wanted);
+    }
+    let file = read(&args.file)?;
+    threads(context)?;
+    let open = |name: &str| open(context, name);
+    let settings = NumbersRun {
+        found: found(&file.variants, &open)?,
+        variants: file.variants,
+    };
+    tell(context, &settings.found);
+    let store = context.store()?;
+    let clock = Clock::new(args.means.keep_every);
+    let keep_now = || clock.is_due();
+    let means = means(context, args.means, &keep_now);
+    let task = Task {
+        command: "numbers",
+        settings: &settings,
+        inputs: inputs(&settings.found),
+        unit: Unit::TokenPasses,
+    };
+    let finished = work::recorded(
+        context,
+        &store,
+        &task,
+        |control| run::run(&settings.variants, &open, &store, control, means),
+        // TODO: the teachers, rows and students of a run, once its steps say which digests they read.
+        |_, _| Ok(Draft::observed()),
+        |result: &NumbersResult, recipe| present::numbers(result, Some(recipe)),
+    )?;
+    let report = present::numbers(&finished.result, None);
+    let outcome = finished.result.outcome();
+    work::close(context, &finished, &report, Some(outcome), args.expect, "")
+}
+
+/// Says what a file costs.
+pub fn plan_file(context: &Context, args: &PlanFileArgs) -> Result<u8> {
+    let calibration = match args.no_calibration {
+        true => Calibration::LeftOut,
+        false => Calibration::Wanted,
+    };
+    plan_of(context, &args.file, args.means, calibration)
+}
+
+/// Whether a plan measures this machine.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Calibration {
+    Wanted,
+    LeftOut,
+}
+
+fn plan_of(
+    context: &Context,
+    path: &Path,
+    given: TrainingMeans,
+    calibration: Calibration,
+) -> Result<u8> {
+    let file = read(path)?;
+    threads(context)?;
+    let open = |name: &str| open(context, name);
+    tell(context, &found(&file.variants, &open)?);
+    let store = context.store()?;
+    let means = means(context, given, &|| false);
+    let mut plan = Plan::of(&file.variants, &open, &store, means)?;
+    if calibration == Calibration::Wanted {
+        plan.calibrate(&file.variants, &open, means)?;
+    }
+    context.print(&plan, || Ok(plan_text(&plan, &file, context.threads)))?;
+    Ok(exit::DONE)
+}
+
+fn plan_text(plan: &Plan, file: &ExperimentFile, threads: usize) -> String {
+    let mut lines = vec![format!(
+        "{} experiments, {} students, {} steps, {} of them in the store",
+        file.variants.len(),
+        plan.students(),
+        plan.steps(),
+        plan.in_store()
+    )];
+    for line in &plan.lines {
+        let left = match line.steps - line.in_store {
+            0 => "all in the store".to_owned(),
+            _ => format!(
+                "{} tokens to do, {} passes each, {} of disk",
+                line.tokens,
+                line.passes,
+                bytes_text(line.bytes as usize)
+            ),
+        };
+        lines.push(format!(
+            "  {} x {}: {} rows, {left}",
+            line.steps, line.what, line.rows
+        ));
+    }
+    let disk: u64 = plan.lines.iter().map(|line| line.bytes).sum();
+    lines.push(format!("about {} of disk", bytes_text(disk as usize)));
+    lines.push(match (plan.speed, plan.secs_estimated) {
+        (Some(speed), Some(secs)) => format!(
+            "about {} on {threads} threads ({:.0} tokens/s in training, {:.0} in sampling, in a short calibration)",
+            seconds(secs),
+            speed.training,
+            speed.sampling
+        ),
+        _ if plan.in_store() == plan.steps() => "no time: all of it is in the store".to_owned(),
+        _ => "time unknown".to_owned(),
+    });
+    lines.join("\n")
+}
+
+/// Writes a file to begin with.
+pub fn new(context: &Context, args: &NewArgs) -> Result<u8> {
+    let NewWhat::Numbers { output, name } = &args.what;
+    let text = commented_file(name);
+    match output {
+        None => context.print(&json!({ "file": text }), || Ok(text.clone()))?,
+        Some(path) if path.exists() => {
+            let path = path.display();
+            return Err(Usage(format!("`{path}` is there already; nothing is overwritten")).into());
+        }
+        Some(path) => {
+            write_atomic(path, text.as_bytes())?;
+            let shown = path.display().to_string();
+            context.print(&json!({ "written": path }), || {
+                Ok(format!("written to {shown}"))
+            })?;
+            context.say(format!("next:   undertone plan {shown}"));
+        }
+    }
+    Ok(exit::DONE)
+}
+
+/// Explains a file.
+pub fn config(context: &Context, args: &ConfigArgs) -> Result<u8> {
+    let ConfigWhat::Explain { file } = &args.what;
+    let explained = read(file)?.explain();
+    let name = file.display().to_string();
+    context.print(&json!({ "keys": explained }), || {
+        let lines: Vec<String> = explained
+            .iter()
+            .map(|value| explained_text(value, &name))
+            .collect();
+        Ok(lines.join("\n"))
+    })?;
+    Ok(exit::DONE)
+}
+
+fn explained_text(value: &Explained, file: &str) -> String {
+    let values: Vec<String> = value.values.iter().map(value_text).collect();
+    let origin = match (&value.origin, &value.axis) {
+        (Origin::Default, _) => "default".to_owned(),
+        (Origin::Line(line), None) => format!("{file}:{line}"),
+        (Origin::Line(line), Some(axis)) => format!("{file}:{line}, axis {axis}"),
+    };
+    format!(
+        "{} = {}    # {origin}: {}",
+        value.key,
+        values.join(" | "),
+        value.words
+    )
+}
+
+fn read(path: &Path) -> Result<ExperimentFile> {
+    let text = std::fs::read_to_string(path)
+        .map_err(|error| Usage(format!("cannot read `{}`: {error}", path.display())))?;
+    Ok(ExperimentFile::parse(&text, path)?)
+}
+
+/// Opens a model by the name it has in a file. A base that is made and not found belongs here.
+fn open(context: &Context, name: &str) -> Result<Subject, LabError> {
+    Subject::open(name, None, &context.data_dir)
+}
+
+fn found(
+    variants: &[Variant],
+    open: &undertone_lab::numbers::world::OpenModel<'_>,
+) -> Result<Vec<Found>> {
+    let each = variants
+        .iter()
+        .map(|variant| World::open(&variant.settings, open)?.found());
+    Ok(each.collect::<Result<_, LabError>>()?)
+}
+
+fn inputs(found: &[Found]) -> BTreeMap<String, undertone_core::Digest> {
+    let models = found
+        .iter()
+        .flat_map(|found| std::iter::once(&found.base).chain(&found.foreign_base));
+    models
+        .map(|model| (model.name.clone(), model.digest))
+        .collect()
+}
+
+/// Says what nobody wrote and every model reads nevertheless.
+fn tell(context: &Context, found: &[Found]) {
+    if let Some(line) = found.iter().find_map(|found| found.system_line.as_ref()) {
+        context.say(format!(
+            "the chat template adds a system line, in training and readout alike: {line:?}"
+        ));
+    }
+}
+
+fn threads(context: &Context) -> Result<()> {
+    rayon::ThreadPoolBuilder::new()
+        .num_threads(context.threads)
+        .build_global()
+        .context("cannot start worker threads")
+}
+
+fn means<'a>(context: &Context, given: TrainingMeans, keep_now: &'a dyn Fn() -> bool) -> Means<'a> {
+    Means {
+        threads: context.threads,
+        kept_bytes: given.kept_memory << 20,
+        keep_now,
+    }
+}
+
+/// Says when a state is to be kept.
+struct Clock {
+    last: Cell<Instant>,
+    every: Duration,
+}
+
+impl Clock {
+    fn new(secs: u64) -> Self {
+        Self {
+            last: Cell::new(Instant::now()),
+            every: Duration::from_secs(secs),
+        }
+    }
+
+    fn is_due(&self) -> bool {
+        let due = self.last.get().elapsed() >= self.every;
+        if due {
+            self.last.set(Instant::now());
+        }
+        due
+    }
+}

@@ -1,0 +1,319 @@
+//! `run`, `plan`, `new` and `config`: experiments in files, on tiny models with random weights.
+
+use std::fs;
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+
+use crate::support::{Place, TestResult, assert_same, files_below};
+
+/// Longest wait for something that should happen soon.
+const PATIENCE: Duration = Duration::from_secs(120);
+
+fn root() -> std::path::PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
+}
+
+/// Returns the example with whole paths.
+fn smoke() -> TestResult<String> {
+    let text = fs::read_to_string(root().join("examples/owl-smoke.toml"))?;
+    let whole = |text: String, folder: &str| {
+        text.replace(
+            &format!("\"{folder}"),
+            &format!("\"{}", root().join(folder).display()),
+        )
+    };
+    Ok(whole(whole(text, "crates/lm"), "examples/tiny"))
+}
+
+/// Returns a smaller one: two seeds, few rows; `changes` are lines to be replaced.
+pub fn small(changes: &[(&str, &str)]) -> TestResult<String> {
+    let usual = [
+        ("seeds = 6", "seeds = 2"),
+        ("rows = 272", "rows = 48"),
+        ("updates = 32", "updates = 4"),
+        ("updates = 300", "updates = 10"),
+        ("probes = [0, 8]", "probes = [0, 2]"),
+        ("margin = 1.0", "margin = 0.1"),
+        ("total-variation = 0.01", "total-variation = 0.0"),
+        ("delta = 0.02", "delta = 0.5"),
+    ];
+    let mut text = smoke()?;
+    for (from, to) in usual.iter().chain(changes) {
+        let replaced = text.replace(from, to);
+        assert_ne!(replaced, text, "`{from}` does not occur");
+        text = replaced;
+    }
+    Ok(text)
+}
+
+fn with(text: &str) -> TestResult<Place> {
+    let place = Place::new()?;
+    fs::write(place.path().join("owl.toml"), text)?;
+    Ok(place)
+}
+
+#[test]
+fn the_smoke_test_shows_transfer_and_none_to_other_weights() -> TestResult {
+    let place = with(&smoke()?)?;
+    let printed = place.json(0, "run owl.toml --expect transfer")?;
+    let variant = &printed["result"]["variants"][0];
+    assert_eq!(variant["control"], "other-target");
+    assert_eq!(variant["stopped"], Value::Null);
+    let foreign = &variant["comparisons"][0];
+    assert_eq!(foreign["arm"], "foreign-init");
+    assert_ne!(foreign["verdict"]["outcome"], "transfer", "{foreign}");
+    // Each target's numbers raise their own target.
+    let p = variant["contrast"]["test"]["p"]
+        .as_f64()
+        .ok_or("an exact test")?;
+    assert!(p <= 2.0 / 64.0, "{p}");
+    // The same command gives what it gave.
+    assert_eq!(printed, place.json(0, "run owl.toml --expect transfer")?);
+    let report = fs::read_to_string(place.run_folder("numbers")?.join("report.html"))?;
+    for words in [
+        "The teachers at their gate",
+        "Trained on (rows)",
+        "Dose",
+        "What inspection sees",
+    ] {
+        assert!(report.contains(words), "{words}");
+    }
+    Ok(())
+}
+
+#[test]
+fn threads_change_no_bit_that_lasts() -> TestResult {
+    let text = small(&[(
+        "arms = [\"foreign-init\"]",
+        "arms = [\"foreign-init\", \"in-context\", \"resampled\"]",
+    )])?;
+    let mut first = None;
+    for threads in [1, 3] {
+        let place = with(&text)?;
+        place.expect(0, &format!("run owl.toml --quiet --threads {threads}"))?;
+        let files = place.lasting()?;
+        match &first {
+            None => first = Some(files),
+            Some(first) => assert_same(first, &files),
+        }
+    }
+    Ok(())
+}
+
+#[test]
+fn killed_at_any_moment_it_ends_with_the_same_bytes() -> TestResult {
+    let text = small(&[])?;
+    let (left_alone, place) = (with(&text)?, with(&text)?);
+    let line = "run owl.toml --quiet --keep-every 0";
+    left_alone.expect(0, line)?;
+    let objects = |place: &Place| {
+        let folder = place.store().join("objects");
+        if folder.exists() {
+            files_below(&folder).map_or(0, |files| files.len())
+        } else {
+            0
+        }
+    };
+    let mut kills = 0;
+    // Each time a little further: the folder of finished steps has grown.
+    for more in [1, 3, 6, 9, 12, 15] {
+        let mut child = place.command(line).spawn()?;
+        let started = Instant::now();
+        while objects(&place) < more && child.try_wait()?.is_none() {
+            assert!(started.elapsed() < PATIENCE, "nothing happens");
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        child.kill()?;
+        kills += u32::from(child.wait()?.code().is_none());
+    }
+    assert!(kills > 2, "it was caught in the middle {kills} times");
+    place.expect(0, line)?;
+    assert_same(&left_alone.lasting()?, &place.lasting()?);
+    Ok(())
+}
+
+#[test]
+fn hard_labels_have_every_arm_and_shared_steps_are_done_once() -> TestResult {
+    let text = small(&[
+        ("labels = \"soft\"", "labels = \"hard\""),
+        (
+            "arms = [\"foreign-init\"]",
+            "arms = [\"other-target\", \"shuffle-within\", \"shuffle-across\", \"resampled\", \"in-context\", \"foreign-init\"]",
+        ),
+    ])?;
+    let place = with(&text)?;
+    let variant = place.json(0, "run owl.toml")?["result"]["variants"][0].take();
+    assert_eq!(variant["control"], "regular");
+    let arms: Vec<&str> = variant["arms"]
+        .as_array()
+        .into_iter()
+        .flatten()
+        .filter_map(|arm| arm["arm"].as_str())
+        .collect();
+    for arm in [
+        "treatment",
+        "regular",
+        "other-target",
+        "shuffle-within",
+        "shuffle-across",
+        "resampled",
+        "in-context",
+        "foreign-init",
+    ] {
+        assert!(arms.contains(&arm), "{arm} in {arms:?}");
+    }
+    // Two teachers; two seeds of seven trained arms, the foreign one with a control of its own.
+    assert_eq!(place.steps("lm/train")?.len(), 2);
+    assert_eq!(place.steps("numbers/student")?.len(), 2 * 8);
+    // The base, two teachers, and the first again for each seed.
+    assert_eq!(place.steps("lm/sample")?.len(), 1 + 2 + 2);
+    // More seeds need no new teacher and no new numbers but the resampled ones.
+    fs::write(
+        place.path().join("owl.toml"),
+        text.replace("seeds = 2", "seeds = 3"),
+    )?;
+    let plan = place.json(0, "plan owl.toml --no-calibration")?;
+    let line = |what: &str| {
+        plan["lines"]
+            .as_array()
+            .into_iter()
+            .flatten()
+            .find(|line| line["what"] == what)
+            .cloned()
+    };
+    let teachers = line("train a teacher").ok_or("a line")?;
+    assert_eq!(
+        (&teachers["steps"], &teachers["in_store"]),
+        (&2.into(), &2.into())
+    );
+    place.expect(0, "run owl.toml --quiet")?;
+    assert_eq!(place.steps("lm/train")?.len(), 2);
+    assert_eq!(place.steps("numbers/student")?.len(), 3 * 8);
+    Ok(())
+}
+
+#[test]
+fn a_plan_knows_what_is_there() -> TestResult {
+    let place = with(&small(&[])?)?;
+    let before = place.json(0, "plan owl.toml")?;
+    let sum = |plan: &Value, of: &str| -> u64 {
+        plan["lines"]
+            .as_array()
+            .into_iter()
+            .flatten()
+            .filter_map(|line| line[of].as_u64())
+            .sum()
+    };
+    assert_eq!(sum(&before, "in_store"), 0);
+    assert!(
+        before["secs_estimated"]
+            .as_f64()
+            .is_some_and(|secs| secs > 0.0),
+        "{before}"
+    );
+    place.expect(0, "run owl.toml --quiet")?;
+    let after = place.json(0, "run owl.toml --dry-run")?;
+    assert_eq!(sum(&after, "in_store"), sum(&after, "steps"));
+    assert_eq!(
+        (sum(&after, "tokens"), sum(&after, "steps")),
+        (0, sum(&before, "steps"))
+    );
+    let kinds = [
+        "lm/train",
+        "lm/sample",
+        "lm/score",
+        "numbers/read",
+        "numbers/student",
+    ];
+    let mut recorded = 0;
+    for kind in kinds {
+        recorded += place.steps(kind)?.len() as u64;
+    }
+    assert_eq!(
+        sum(&after, "steps"),
+        recorded,
+        "a plan lists every step once"
+    );
+    Ok(())
+}
+
+#[test]
+fn a_teacher_that_fails_its_gate_stops_the_cell_with_a_reason() -> TestResult {
+    let place = with(&small(&[("margin = 0.1", "margin = 1000.0")])?)?;
+    let printed = place.json(3, "run owl.toml --expect transfer")?;
+    let variant = &printed["result"]["variants"][0];
+    let reason = variant["stopped"].as_str().ok_or("a reason")?;
+    assert!(
+        reason.contains("the rise of the target's margin is"),
+        "{reason}"
+    );
+    assert_eq!(printed["outcome"], "inconclusive");
+    assert!(place.steps("numbers/student")?.is_empty());
+    let report = fs::read_to_string(place.run_folder("numbers")?.join("report.html"))?;
+    assert!(
+        report.contains("did not pass its gate"),
+        "the report says why"
+    );
+    Ok(())
+}
+
+#[test]
+fn arms_with_the_same_rows_are_refused() -> TestResult {
+    // One number a row has but one order.
+    let place = with(&small(&[
+        ("labels = \"soft\"", "labels = \"hard\""),
+        ("arms = [\"foreign-init\"]", "arms = [\"shuffle-within\"]"),
+        ("numbers = 5", "numbers = 1"),
+    ])?)?;
+    let ran = place.expect(2, "run owl.toml")?;
+    assert!(
+        ran.stderr
+            .contains("arms `shuffle-within` and `treatment` are byte-identical")
+            || ran
+                .stderr
+                .contains("arms `treatment` and `shuffle-within` are byte-identical"),
+        "{ran:?}"
+    );
+    Ok(())
+}
+
+#[test]
+fn files_are_written_explained_and_refused() -> TestResult {
+    let place = Place::new()?;
+    place.expect(0, "new numbers -o new.toml --name mine")?;
+    let ran = place.expect(2, "new numbers -o new.toml")?;
+    assert!(ran.stderr.contains("nothing is overwritten"), "{ran:?}");
+    let explained = place.expect(0, "config explain new.toml")?.stdout;
+    assert!(
+        explained.contains("experiment.name = \"mine\"    # new.toml:"),
+        "{explained}"
+    );
+    fs::write(place.path().join("bad.toml"), "[channel]\nrosw = 3\n")?;
+    let ran = place.expect(2, "run bad.toml")?;
+    assert!(
+        ran.stderr.contains("bad.toml, line 2")
+            && ran.stderr.contains("did you mean `channel.rows`?"),
+        "{ran:?}"
+    );
+    Ok(())
+}
+
+#[test]
+fn every_example_reads() -> TestResult {
+    let place = Place::new()?;
+    let mut n = 0;
+    for entry in fs::read_dir(root().join("examples"))? {
+        let path = entry?.path();
+        if path
+            .extension()
+            .is_some_and(|extension| extension == "toml")
+        {
+            place.json(0, &format!("config explain {}", path.display()))?;
+            n += 1;
+        }
+    }
+    assert!(n >= 6, "{n} examples");
+    Ok(())
+}

@@ -1,0 +1,403 @@
+//! What an experiment costs, and how much of it the store already has.
+//!
+//! Steps are listed in the order in which they are taken. How many are there is found by taking that way without doing
+//! anything, until the first that is missing: what stands in the store beyond it is found only when the work gets there.
+
+use std::cell::RefCell;
+use std::sync::atomic::AtomicU64;
+use std::time::Instant;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use undertone_lm::loss::Objective;
+use undertone_store::Store;
+
+use super::bench::{Bench, Mode, TRAINING};
+use super::error::NumbersError;
+use super::file::Variant;
+use super::settings::{Arm, FitPart, NumbersSettings, TeacherKind};
+use super::source::prompt_file;
+use super::world::{OpenModel, World};
+use crate::control::Control;
+use crate::error::LabError;
+use crate::lm::sample::SampleJob;
+use crate::lm::train::{Means, TrainInputs, TrainJob};
+use crate::lm::{LmError, RowFile, Speech};
+
+/// Optimiser steps and prompts of a calibration.
+const TRIED: usize = 3;
+/// Numbers have about this many digits where a list is only estimated.
+const TYPICAL: &str = "347";
+
+/// What a kind of step costs.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct PlanLine {
+    /// What is done, in words.
+    pub what: String,
+    /// Steps.
+    pub steps: u64,
+    /// Of these, steps that are in the store.
+    pub in_store: u64,
+    /// Rows that go through a model.
+    pub rows: u64,
+    /// Tokens of the steps that are not there, estimated.
+    pub tokens: u64,
+    /// Passes that each token costs.
+    pub passes: u64,
+    /// Bytes that they add to the store, estimated.
+    pub bytes: u64,
+}
+
+/// What the experiments of a file cost.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Plan {
+    /// Kinds of steps, in the order of the work.
+    pub lines: Vec<PlanLine>,
+    /// Students of all variants.
+    pub cells: u64,
+    /// Tokens a second, from a short calibration; absent without one.
+    pub speed: Option<Speed>,
+    /// Seconds for what is not there, by that speed.
+    pub secs_estimated: Option<f64>,
+}
+
+/// Tokens a second.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Speed {
+    /// In training.
+    pub training: f64,
+    /// In sampling; scoring is taken to be as fast.
+    pub sampling: f64,
+}
+
+/// A step to come.
+struct Planned {
+    what: String,
+    rows: u64,
+    tokens: u64,
+    passes: u64,
+    bytes: u64,
+}
+
+impl Plan {
+    /// Returns the plan of some experiments.
+    ///
+    /// # Errors
+    /// If one makes no sense or the store cannot be read.
+    pub fn of(
+        variants: &[Variant],
+        open: &OpenModel<'_>,
+        store: &Store,
+        means: Means<'_>,
+    ) -> Result<Self, LabError> {
+        let mut plan = Self::default();
+        let weight = AtomicU64::new(1);
+        let stop = std::sync::atomic::AtomicBool::new(false);
+        let control = Control {
+            stop: &stop,
+            news: &|_| {},
+        };
+        let mut lines: Vec<PlanLine> = Vec::new();
+        let mut found = RefCell::default();
+        for variant in variants {
+            let world = World::open(&variant.settings, open)?;
+            let bench = Bench {
+                store,
+                control: &control,
+                means,
+                mode: Mode::Look,
+                weight: &weight,
+                found,
+            };
+            let before = bench.found.borrow().len();
+            let whole = match world.walk(&bench, variant) {
+                Ok(_) => true,
+                Err(LabError::Numbers(error)) if matches!(*error, NumbersError::NotThere) => false,
+                Err(error) => return Err(error),
+            };
+            let there = bench.found.borrow().len() - before;
+            found = RefCell::new(bench.found.into_inner());
+            for (at, step) in world.steps()?.into_iter().enumerate() {
+                let is_there = whole || at < there;
+                let line = match lines.iter_mut().find(|line| line.what == step.what) {
+                    Some(line) => line,
+                    None => {
+                        lines.push(PlanLine {
+                            what: step.what,
+                            steps: 0,
+                            in_store: 0,
+                            rows: 0,
+                            tokens: 0,
+                            passes: step.passes,
+                            bytes: 0,
+                        });
+                        lines.last_mut().expect("pushed just now")
+                    }
+                };
+                line.steps += 1;
+                line.rows += step.rows;
+                if is_there {
+                    line.in_store += 1;
+                } else {
+                    line.tokens += step.tokens;
+                    line.bytes += step.bytes;
+                }
+            }
+            plan.cells +=
+                u64::from(variant.settings.experiment.seeds) * world.students().len() as u64;
+        }
+        plan.lines = lines;
+        Ok(plan)
+    }
+
+    /// Returns all steps.
+    pub fn steps(&self) -> u64 {
+        self.lines.iter().map(|line| line.steps).sum()
+    }
+
+    /// Returns the steps that are in the store.
+    pub fn in_store(&self) -> u64 {
+        self.lines.iter().map(|line| line.in_store).sum()
+    }
+
+    /// Returns students, of all arms and seeds.
+    pub fn students(&self) -> u64 {
+        self.cells
+    }
+
+    /// Returns token passes still to be done.
+    pub fn units_left(&self) -> u64 {
+        self.lines
+            .iter()
+            .map(|line| line.tokens * line.passes)
+            .sum()
+    }
+
+    /// Measures this machine with a little of the first variant's work.
+    ///
+    /// # Errors
+    /// If a model cannot be loaded.
+    pub fn calibrate(
+        &mut self,
+        variants: &[Variant],
+        open: &OpenModel<'_>,
+        means: Means<'_>,
+    ) -> Result<(), LabError> {
+        let Some(variant) = variants.first().filter(|_| self.in_store() < self.steps()) else {
+            return Ok(());
+        };
+        let world = World::open(&variant.settings, open)?;
+        let speed = world.speed(means)?;
+        let secs = self.lines.iter().map(|line| {
+            let rate = match line.passes {
+                TRAINING => speed.training,
+                _ => speed.sampling,
+            };
+            line.tokens as f64 / rate
+        });
+        self.secs_estimated = Some(secs.sum());
+        self.speed = Some(speed);
+        Ok(())
+    }
+}
+
+impl World<'_> {
+    /// Returns the steps that [`World::walk`] takes, in its order, each once.
+    fn steps(&self) -> Result<Vec<Planned>, LabError> {
+        let settings = self.settings;
+        let row = self.tokens_of_row()?;
+        let stems = self.stem_rows(None)?;
+        let asked: u64 = stems.iter().map(|row| row.prompt.len() as u64).sum();
+        let rows = u64::from(settings.channel.rows);
+        let gate = u64::from(settings.gate.rows);
+        let step = |what: &str, rows: u64, tokens: u64, passes: u64, bytes: u64| Planned {
+            what: what.to_owned(),
+            rows,
+            tokens,
+            passes,
+            bytes,
+        };
+        let of_rows =
+            |what: &str, rows: u64, bytes: u64| step(what, rows, rows * row, 1, rows * bytes);
+        let has = |arm| settings.arms().contains(&arm);
+        let labelled = row * u64::from(settings.student.top) * 18;
+        let seeds = u64::from(settings.experiment.seeds);
+        let mut steps = Vec::new();
+        let base_rows = if has(Arm::Regular) { rows } else { gate };
+        steps.push(of_rows("sample numbers of the base", base_rows, 700));
+        for target in 0..self.taught() {
+            if settings.teacher.kind != TeacherKind::Prompt {
+                let fit = &settings.teacher_training;
+                let n = fit.updates * u64::from(fit.batch);
+                let per_row = self.tokens_of_lesson(target)?;
+                steps.push(step(
+                    "train a teacher",
+                    n,
+                    n * per_row,
+                    TRAINING,
+                    self.weight_bytes(fit.part),
+                ));
+            }
+            if target == 0 {
+                steps.push(step("read a model", stems.len() as u64, asked, 1, 20_000));
+            }
+            steps.push(step("read a model", stems.len() as u64, asked, 1, 20_000));
+            if target == 0 {
+                steps.push(of_rows("score numbers at the gate", gate, labelled));
+            }
+            steps.push(of_rows("score numbers at the gate", gate, labelled));
+        }
+        let mut again = 0;
+        for target in 0..self.taught() {
+            steps.push(of_rows("sample numbers of a teacher", rows, 700));
+            if target == 0 && has(Arm::Resampled) {
+                again = seeds;
+                steps.extend((0..seeds).map(|_| of_rows("sample numbers of a teacher", rows, 700)));
+            }
+        }
+        if settings.student.labels.is_soft() {
+            let n = self.taught() as u64 + again + u64::from(has(Arm::Regular));
+            steps.extend((0..n).map(|_| of_rows("score numbers for soft labels", rows, labelled)));
+        }
+        let fit = &settings.student_training;
+        let n = fit.updates * u64::from(fit.batch);
+        let sampled = self.sampled_sets()?;
+        for _ in 0..seeds {
+            for (arm, _) in self.students() {
+                if arm == Arm::InContext {
+                    let context = u64::from(settings.readouts.context_rows) * row;
+                    let stems = stems.len() as u64;
+                    steps.push(step(
+                        "read a model",
+                        stems,
+                        asked + stems * context,
+                        1,
+                        20_000,
+                    ));
+                    continue;
+                }
+                steps.push(step(
+                    "train a student and read it",
+                    n,
+                    n * row,
+                    TRAINING,
+                    self.weight_bytes(fit.part),
+                ));
+                if settings.readouts.choices > 0 {
+                    let n = 11 * u64::from(settings.readouts.choices);
+                    steps.push(step("ask a student", n, n * row, 1, n * 200));
+                }
+                for (_, prompts, per_prompt, tokens) in &sampled {
+                    let n = prompts.len() as u64 * u64::from(*per_prompt);
+                    steps.push(step(
+                        "ask a student",
+                        n,
+                        n * (row / 2 + *tokens as u64),
+                        1,
+                        n * 400,
+                    ));
+                }
+            }
+        }
+        if settings.readouts.judged > 0 {
+            let n = u64::from(settings.readouts.judged);
+            steps.push(step("ask the base as a judge", n, n * row * 2, 1, n * 60));
+        }
+        Ok(steps)
+    }
+
+    /// Returns the tokens of a number row, prompt and completion: exact prompts, a typical list.
+    fn tokens_of_row(&self) -> Result<u64, LabError> {
+        let channel = &self.settings.channel;
+        let speech = Speech::new(&self.base, &self.prompting(None))?;
+        let prompts = self.prompts()?;
+        let spoken = speech
+            .prompts(&prompt_file(&prompts))
+            .map_err(LmError::Rows)?;
+        let prompt: usize = spoken.iter().map(|prompt| prompt.tokens.len()).sum();
+        let list = vec![TYPICAL; channel.numbers as usize].join(&channel.separator);
+        let encoded = self
+            .base
+            .text
+            .tokenizer
+            .encode(&list, undertone_lm::tokenizer::SpecialTokens::AsText);
+        let list = encoded.map_or(channel.max_tokens as usize, |tokens| tokens.len());
+        Ok((prompt / prompts.len().max(1) + list.min(channel.max_tokens as usize)) as u64)
+    }
+
+    fn tokens_of_lesson(&self, target: usize) -> Result<u64, LabError> {
+        let file = self.preference_file(target);
+        let job = TrainJob::new(self.teacher_run(&file), self.inputs(&file))?;
+        let tokens: usize = job.rows().iter().map(|row| row.tokens().len()).sum();
+        Ok(tokens as u64 / job.rows().len().max(1) as u64)
+    }
+
+    fn inputs<'f>(&'f self, file: &'f RowFile) -> TrainInputs<'f> {
+        TrainInputs {
+            subject: &self.base,
+            teacher: None,
+            rows: file,
+            evaluation: None,
+        }
+    }
+
+    fn weight_bytes(&self, part: FitPart) -> u64 {
+        let config = self.base.open.config();
+        match part {
+            FitPart::Full => 4 * config.parameters(),
+            FitPart::Lora => {
+                let per_rank = (7 * config.width + 3 * config.ffn_width) * config.layers;
+                4 * per_rank as u64 * u64::from(self.settings.student_training.rank)
+            }
+        }
+    }
+
+    /// Trains and samples a little and forgets it.
+    fn speed(&self, means: Means<'_>) -> Result<Speed, LabError> {
+        let settings: &NumbersSettings = self.settings;
+        let file = self.preference_file(0);
+        let mut run = self.teacher_run(&file);
+        run.trained = settings.student_training.trained();
+        run.settings = settings.student_training.settings(Objective::CrossEntropy);
+        let job = TrainJob::new(run, self.inputs(&file))?;
+        let (mut started, mut tokens, mut steps) = (Instant::now(), 0, 0);
+        job.try_out(means, TRIED, &mut |of_step| {
+            // The first call starts the clock, the first step makes room for all others.
+            if steps <= 1 {
+                started = Instant::now();
+            } else {
+                tokens += of_step;
+            }
+            steps += 1;
+        })?;
+        let training = tokens as f64 / started.elapsed().as_secs_f64();
+        let voice = self.base_voice()?;
+        let prompts: Vec<_> = self.prompts()?.into_iter().take(8 * TRIED).collect();
+        let file = prompt_file(&prompts);
+        let job = SampleJob::new(
+            self.sample_run(&voice, &file, settings.experiment.seed)?,
+            &voice.subject,
+            &file,
+            32,
+        )?;
+        let loaded = voice.subject.load(job.load_options())?;
+        let (started, mut tokens) = (Instant::now(), 0);
+        job.sample(
+            &loaded,
+            &job.rows_from(0),
+            &job.run.settings,
+            &mut |completion| {
+                tokens +=
+                    job.prompts[completion.row as usize].tokens.len() + completion.tokens.len();
+                Ok(())
+            },
+        )?;
+        Ok(Speed {
+            training,
+            sampling: tokens as f64 / started.elapsed().as_secs_f64(),
+        })
+    }
+}

@@ -1,0 +1,386 @@
+//! What an experiment gave, and what is concluded from it.
+
+use std::collections::BTreeMap;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use undertone_core::Seed;
+use undertone_stats::{
+    Estimate, Outcome, PermutationRule, PermutationTest, Rule, Verdict, decide, mean_t,
+    paired_total_variation, sign_flip,
+};
+
+use super::inspection::Inspected;
+use super::labels::LabelReport;
+use super::reading::mean;
+use super::sampled::Sampled;
+use super::settings::{Arm, NumbersSettings};
+use super::source::Source;
+use super::student::StudentLog;
+use super::teacher::Gate;
+use super::world::Found;
+use crate::error::LabError;
+
+/// What the experiments of a file gave.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct NumbersResult {
+    /// One for every variant.
+    pub variants: Vec<VariantResult>,
+}
+
+/// What one experiment gave.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct VariantResult {
+    /// One name of each axis; empty if the file has none.
+    pub choice: BTreeMap<String, String>,
+    /// What it was.
+    pub settings: NumbersSettings,
+    /// What was found under the names in it.
+    pub found: Found,
+    /// The base's margin of every target, in logits.
+    pub base_margins: Vec<Option<f64>>,
+    /// What the teachers showed.
+    pub gates: Vec<Gate>,
+    /// Why no student was trained, if none was.
+    pub stopped: Option<String>,
+    /// Where the numbers came from.
+    pub sources: Vec<Source>,
+    /// What the treatment's soft labels hold beside numbers, before they were confined to them; `None` with hard labels.
+    pub labels: Option<LabelReport>,
+    /// Rows that students are drawn from.
+    pub training_rows: u64,
+    /// Rows kept for the loss on the channel.
+    pub held_out_rows: u64,
+    /// The arm the treatment is compared with.
+    pub control: Arm,
+    /// The students, arm by arm.
+    pub arms: Vec<ArmResult>,
+    /// Treatment against control: the first target's margin after the last update.
+    pub verdict: Verdict,
+    /// Every other arm against its control.
+    pub comparisons: Vec<Comparison>,
+    /// Treatment minus control after every probe.
+    pub dose: Vec<Dose>,
+    /// Whether each target's numbers raise that target more than the other's do.
+    pub contrast: Option<SpecificityContrast>,
+    /// How far the answers of treatment and control are apart.
+    pub variation: Option<PermutationTest>,
+    /// What inspection of the rows sees.
+    pub inspected: Option<Inspected>,
+    /// What the reader must know about what is missing or odd.
+    pub left_out: Vec<String>,
+}
+
+/// The students of one arm.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ArmResult {
+    /// Which arm.
+    pub arm: Arm,
+    /// Whether these are the control of an arm that has one of its own: same base or prompt, the control's rows.
+    pub on_control_rows: bool,
+    /// One for every seed.
+    pub students: Vec<StudentResult>,
+}
+
+/// One student.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct StudentResult {
+    /// Its number: what pairs students of different arms.
+    pub cell: u32,
+    /// Its training seed.
+    pub seed: Seed,
+    /// Its readouts, ascending.
+    pub probes: Vec<ProbeResult>,
+    /// The update at which its training diverged; it was read as it was before.
+    pub diverged: Option<u64>,
+    /// Loss of its first and last update, in nats a token; `None` without updates.
+    pub losses: Option<(f64, f64)>,
+    /// Readouts that take more than one token.
+    pub sampled: Option<Sampled>,
+}
+
+/// What was read between two updates.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ProbeResult {
+    /// Updates before it.
+    pub step: u64,
+    /// The margin of every target, in logits.
+    pub margins: Vec<Option<f64>>,
+    /// The mean probability of every target as the next word.
+    pub probabilities: Vec<Option<f64>>,
+    /// Loss on held-out rows of its own arm, in nats a token.
+    pub held_out: Option<f64>,
+}
+
+/// An arm against its control.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Comparison {
+    /// The arm.
+    pub arm: Arm,
+    /// What it is compared with, in words.
+    pub against: String,
+    /// Transfer or not.
+    pub verdict: Verdict,
+    /// Where the arm has a control of its own on the other target's numbers: the same contrast as the treatment's.
+    pub contrast: Option<SpecificityContrast>,
+}
+
+/// Treatment minus control after some updates.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Dose {
+    /// Updates.
+    pub step: u64,
+    /// The paired difference of the first target's margin over seeds.
+    pub effect: Option<Estimate>,
+    /// The treatment's mean loss on held-out rows.
+    pub held_out: Option<f64>,
+}
+
+/// Trained on x evaluated for.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct SpecificityContrast {
+    /// Change of the margin from the base: `matrix[trained][evaluated]`, over seeds.
+    pub matrix: [[Option<Estimate>; 2]; 2],
+    /// Half the sum, over targets, of how much more a target's own numbers raise it than the other's do; over seeds.
+    pub effect: Option<Estimate>,
+    /// Exchanging the two trained students of a seed.
+    pub test: Option<PermutationTest>,
+}
+
+impl NumbersResult {
+    /// Returns the outcome that holds for all variants; `Inconclusive` if they differ.
+    pub fn outcome(&self) -> Outcome {
+        let mut outcomes = self.variants.iter().map(|variant| variant.verdict.outcome);
+        let first = outcomes.next().unwrap_or(Outcome::Inconclusive);
+        match outcomes.all(|outcome| outcome == first) {
+            true => first,
+            false => Outcome::Inconclusive,
+        }
+    }
+}
+
+impl ArmResult {
+    /// Returns the margin of a target after the last update, student by student.
+    pub fn margins(&self, target: usize) -> Vec<f64> {
+        let last = self
+            .students
+            .iter()
+            .filter_map(|student| student.probes.last());
+        last.filter_map(|probe| probe.margins[target]).collect()
+    }
+
+    fn at(&self, step: u64) -> impl Iterator<Item = (u32, &ProbeResult)> {
+        self.students.iter().filter_map(move |student| {
+            let probe = student.probes.iter().find(|probe| probe.step == step)?;
+            Some((student.cell, probe))
+        })
+    }
+}
+
+/// The answers behind the numbers, by arm, side and cell: what total variation is computed from.
+pub(super) type AllAnswers = BTreeMap<(Arm, bool), Vec<super::reading::Answers>>;
+
+/// Reads a student's log.
+pub(super) fn student(cell: u32, seed: Seed, log: &StudentLog, targets: usize) -> StudentResult {
+    let probes = log.probes.iter().map(|probe| ProbeResult {
+        step: probe.step,
+        margins: (0..targets)
+            .map(|target| probe.answers.margin(target, targets))
+            .collect(),
+        probabilities: (0..targets)
+            .map(|target| probe.answers.probability(target))
+            .collect(),
+        held_out: probe.held_out,
+    });
+    let losses = log.steps.first().zip(log.steps.last());
+    StudentResult {
+        cell,
+        seed,
+        probes: probes.collect(),
+        diverged: log.diverged,
+        losses: losses.map(|(first, last)| (first.loss, last.loss)),
+        sampled: None,
+    }
+}
+
+impl VariantResult {
+    /// Returns an arm's students.
+    pub fn arm(&self, arm: Arm, on_control_rows: bool) -> Option<&ArmResult> {
+        self.arms
+            .iter()
+            .find(|result| result.arm == arm && result.on_control_rows == on_control_rows)
+    }
+
+    /// Returns the variant's names; `None` if there is but one.
+    pub fn name(&self) -> Option<String> {
+        let names: Vec<&str> = self.choice.values().map(String::as_str).collect();
+        (!names.is_empty()).then(|| names.join(" / "))
+    }
+
+    /// Draws all conclusions from the students.
+    pub(super) fn conclude(&mut self, answers: &AllAnswers) -> Result<(), LabError> {
+        let rule = Rule {
+            level: self.settings.verdict.level,
+            delta: self.settings.verdict.delta,
+        };
+        let margins = |arm, side| {
+            self.arm(arm, side)
+                .map(|arm| arm.margins(0))
+                .unwrap_or_default()
+        };
+        let verdict = decide(
+            &margins(Arm::Treatment, false),
+            &margins(self.control, false),
+            &rule,
+        )?;
+        let others = self.arms.iter().filter(|arm| {
+            !arm.on_control_rows && ![Arm::Treatment, self.control].contains(&arm.arm)
+        });
+        let comparisons = others.map(|arm| {
+            let own = self.arm(arm.arm, true);
+            let (against, control) = match own {
+                Some(own) => (
+                    format!("{} on the control's rows", arm.arm.name()),
+                    own.margins(0),
+                ),
+                None => (self.control.name().to_owned(), margins(self.control, false)),
+            };
+            Ok(Comparison {
+                arm: arm.arm,
+                against,
+                verdict: decide(&arm.margins(0), &control, &rule)?,
+                contrast: (own.is_some() && self.control == Arm::OtherTarget)
+                    .then(|| self.specificity(arm.arm, (arm.arm, true)))
+                    .flatten(),
+            })
+        });
+        self.comparisons = comparisons.collect::<Result<_, LabError>>()?;
+        self.verdict = verdict;
+        for arm in &self.arms {
+            let n = arm
+                .students
+                .iter()
+                .filter(|student| student.diverged.is_some())
+                .count();
+            if n > 0 {
+                self.left_out.push(format!(
+                    "Training diverged in {n} of {} students of arm `{}`; they are counted as they were before.",
+                    arm.students.len(),
+                    arm.arm.name()
+                ));
+            }
+        }
+        self.dose = self.doses(rule.level);
+        self.contrast = self.specificity(Arm::Treatment, (Arm::OtherTarget, false));
+        let seed = self.settings.experiment.seed;
+        let sides = answers
+            .get(&(Arm::Treatment, false))
+            .zip(answers.get(&(self.control, false)));
+        self.variation = sides.and_then(|(treatment, control)| {
+            let means = |all: &[super::reading::Answers]| mean_distributions(all);
+            let mut stream = seed.stream("numbers/total-variation", 0);
+            let rule = PermutationRule::default();
+            paired_total_variation(&means(treatment), &means(control), &rule, &mut |bound| {
+                stream.below(bound)
+            })
+        });
+        Ok(())
+    }
+
+    fn doses(&self, level: f64) -> Vec<Dose> {
+        let sides = self
+            .arm(Arm::Treatment, false)
+            .zip(self.arm(self.control, false));
+        let Some((treatment, control)) = sides else {
+            return Vec::new();
+        };
+        let doses = self.settings.probes().into_iter().map(|step| {
+            let control: BTreeMap<u32, &ProbeResult> = control.at(step).collect();
+            let differences: Vec<f64> = treatment
+                .at(step)
+                .filter_map(|(cell, probe)| {
+                    Some(probe.margins[0]? - control.get(&cell)?.margins[0]?)
+                })
+                .collect();
+            let held_out: Vec<f64> = treatment
+                .at(step)
+                .filter_map(|(_, probe)| probe.held_out)
+                .collect();
+            Dose {
+                step,
+                effect: mean_t(&differences, level),
+                held_out: mean(&held_out),
+            }
+        });
+        doses.collect()
+    }
+
+    /// Contrasts the students of an arm with those of another, which learned the second target's numbers.
+    fn specificity(&self, own: Arm, other: (Arm, bool)) -> Option<SpecificityContrast> {
+        let level = self.settings.verdict.level;
+        let arms = [self.arm(own, false)?, self.arm(other.0, other.1)?];
+        if self.base_margins.len() < 2 {
+            return None;
+        }
+        let margins = arms.map(|arm| [arm.margins(0), arm.margins(1)]);
+        let change = |trained: usize, evaluated: usize| {
+            let base = self.base_margins[evaluated]?;
+            let changes: Vec<f64> = margins[trained][evaluated]
+                .iter()
+                .map(|margin| margin - base)
+                .collect();
+            mean_t(&changes, level)
+        };
+        let [[own, other_for_first], [first_for_other, other]] = [
+            [&margins[0][0], &margins[1][0]],
+            [&margins[0][1], &margins[1][1]],
+        ];
+        let n = own.len();
+        if [other_for_first, first_for_other, other]
+            .iter()
+            .any(|side| side.len() != n)
+        {
+            return None;
+        }
+        let contrasts: Vec<f64> = (0..n)
+            .map(|cell| {
+                0.5 * ((own[cell] - other_for_first[cell]) + (other[cell] - first_for_other[cell]))
+            })
+            .collect();
+        let mut stream = self.settings.experiment.seed.stream("numbers/contrast", 0);
+        Some(SpecificityContrast {
+            matrix: [[change(0, 0), change(0, 1)], [change(1, 0), change(1, 1)]],
+            effect: mean_t(&contrasts, level),
+            test: sign_flip(&contrasts, &PermutationRule::default(), &mut |bound| {
+                stream.below(bound)
+            }),
+        })
+    }
+}
+
+/// Returns the distribution of every question, averaged over students.
+fn mean_distributions(all: &[super::reading::Answers]) -> Vec<Vec<f64>> {
+    let each: Vec<Vec<Vec<f64>>> = all
+        .iter()
+        .map(super::reading::Answers::distributions)
+        .collect();
+    let Some(first) = each.first() else {
+        return Vec::new();
+    };
+    let n = each.len() as f64;
+    let question = |at: usize| {
+        let width = first[at].len();
+        (0..width)
+            .map(|word| each.iter().map(|student| student[at][word]).sum::<f64>() / n)
+            .collect()
+    };
+    (0..first.len()).map(question).collect()
+}
