@@ -527,7 +527,7 @@ pub struct CompareArgs {
 
 #[derive(Debug, Clone, Args)]
 pub struct FetchArgs {
-    /// mnist, fashion, smollm2-135m-instruct, or hf:OWNER/NAME[@REVISION] of the Hugging Face hub
+    /// mnist, fashion, smollm2-135m-instruct, or hf:OWNER/NAME or hf:OWNER/NAME@REVISION of the Hugging Face hub
     pub name: String,
 }
 

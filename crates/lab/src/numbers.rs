@@ -4,7 +4,7 @@
 //! base ----------------------------------> numbers -> [filter] -> students of arm `regular`
 //!  |-- lm/train (teacher) -> gate -------> numbers -> [filter] -> [labels] -> students, read between updates
 //! ```
-//! Reading order: [`settings`] says what an experiment is, [`file`] how it is written, [`world`] what its names mean;
+//! Reading order: [`settings`] says what an experiment is, [`mod@file`] how it is written, [`world`] what its names mean;
 //! [`teacher`], [`source`] and [`student`] do the steps, [`reading`] reads a model, [`run`] puts them together, and
 //! [`result`] says what came out.
 

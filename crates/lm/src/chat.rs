@@ -6,7 +6,7 @@
 //! [`Rendered::system_line`] says whether the template put words into it that nobody wrote.
 //!
 //! What templates expect of their surroundings (Python's methods on strings, `raise_exception`, `tojson`, …) is that of
-//! `transformers`; [`environment`] lists it.
+//! `transformers`; `environment` lists it.
 
 use std::collections::BTreeMap;
 

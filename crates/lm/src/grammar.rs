@@ -1,6 +1,6 @@
 //! Constrained decoding: which tokens may come next, so that the text matches a regular expression.
 //!
-//! A [`TokenGrammar`] walks the bytes of every token through the expression's automaton ([`automaton`]). It makes no
+//! A [`TokenGrammar`] walks the bytes of every token through the expression's automaton (`automaton`). It makes no
 //! difference where tokens end: one may begin in the middle of a number and end behind the next comma. A token is
 //! allowed if some tokens after it complete a match; what is allowed in a state is found out when first asked, then
 //! kept.

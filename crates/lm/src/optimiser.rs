@@ -1,7 +1,7 @@
 //! The optimisers, with PyTorch's definitions and order of operations, on flat slices of `f32`.
 //!
 //! An [`Update`] is one step's constants; it changes weights value by value, so it does not matter how weights are laid
-//! out, padded or cut into slices, nor how many threads share the work. [`clip`] limits a gradient's norm first.
+//! out, padded or cut into slices, nor how many threads share the work. `clip` limits a gradient's norm first.
 
 use rayon::prelude::*;
 use schemars::JsonSchema;

@@ -1,7 +1,7 @@
 //! One experiment from its settings to its result: which steps are taken, in which order, and what is shared.
 //!
 //! Steps are shared by their keys: the base's numbers, teachers and labels are made once for all students, arms and
-//! variants. The order of [`World::walk`] is the order in which [`crate::numbers::plan`] counts.
+//! variants. The order of `World::walk` is the order in which [`crate::numbers::plan`] counts.
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
