@@ -7,7 +7,7 @@
 //!
 //! ```
 //! # use undertone_lm::grammar::numbers_pattern;
-//! assert_eq!(numbers_pattern(2..=2, 1, ", "), "(?:[0-9])(?:, (?:[0-9])){1}");
+//! assert_eq!(numbers_pattern(2..=2, 1, ", "), r"(?:[0-9])(?:\, (?:[0-9])){1}");
 //! ```
 
 use std::collections::HashSet;
