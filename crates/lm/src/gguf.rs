@@ -89,7 +89,8 @@ impl Gguf {
         })
     }
 
-    fn from_file(file: MappedFile) -> Result<Self, OpenGgufErrorKind> {
+    /// Checks a file that is mapped already.
+    pub(crate) fn from_file(file: MappedFile) -> Result<Self, OpenGgufErrorKind> {
         let Header { metadata, tensors } =
             header::read(file.bytes()).map_err(OpenGgufErrorKind::Header)?;
         let factors = rope_factors(&file, &tensors).map_err(OpenGgufErrorKind::Values)?;
