@@ -150,7 +150,8 @@ fn rope_factors(
     let mut factors = vec![0.0; n];
     let bytes = &file.bytes()[entry.bytes.clone()][..entry.value_type.bytes(n)];
     entry.value_type.decode(bytes, &mut factors);
-    check_finite(&factors, 0, || names::ROPE_FACTORS.to_owned())?;
+    check_finite(&factors, 0, || names::ROPE_FACTORS.to_owned())
+        .map_err(|error| error.in_file(file.path()))?;
     Ok(Some(factors))
 }
 
@@ -181,6 +182,7 @@ pub(crate) fn check_finite(
     }
     let at = values.iter().position(|value| !value.is_finite());
     Err(ReadTensorError {
+        file: None,
         tensor: name(),
         index: first + at.expect("one of them is not finite"),
     })
@@ -215,6 +217,7 @@ impl Checkpoint for Gguf {
             entry.value_type.decode(bytes, out);
         }
         check_finite(out, first, || names::name(tensor))
+            .map_err(|error| error.in_file(self.file.path()))
     }
 
     fn file_name_of(&self, tensor: Tensor) -> String {
