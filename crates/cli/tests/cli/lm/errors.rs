@@ -108,6 +108,8 @@ fn settings_that_cannot_be_used_are_named() -> TestResult {
         ("--top-p 2", "top_p"),
         ("--max-tokens 0", "--max-tokens"),
         ("-n 0", "--n"),
+        ("-n 4000000000", "at most 1000000"),
+        ("-n 4000000000 --dry-run", "at most 1000000"),
         ("--batch 0", "--batch"),
         ("--stop abcdefgh", "--stop"),
         ("--grammar (", "--grammar"),
