@@ -241,6 +241,11 @@ impl<'a> TrainJob<'a> {
         (per_epoch as f64 * epochs) as u64
     }
 
+    /// Returns the live teacher.
+    pub fn teacher(&self) -> Option<&'a Subject> {
+        self.teacher
+    }
+
     /// Returns the line that the template added in the system's place, in any prompt.
     pub fn system_line(&self) -> Option<&str> {
         self.system_line.as_deref()

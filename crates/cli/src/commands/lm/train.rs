@@ -8,14 +8,14 @@ use std::time::{Duration, Instant};
 use anyhow::Result;
 use serde_json::json;
 use undertone_core::{Seed, exit};
-use undertone_lab::LabError;
-use undertone_lab::lm::memory::{Trainable, training};
+use undertone_lab::lm::memory::{Guiding, Trainable, training};
 use undertone_lab::lm::merge::{Written, is_occupied, occupied, write_model};
 use undertone_lab::lm::speech::Ending;
 use undertone_lab::lm::train::{
     Means, Teacher, TrainInputs, TrainJob, TrainResult, TrainRun, TrainedPart,
 };
 use undertone_lab::lm::{LmBench, LmError, Subject};
+use undertone_lab::{Control, LabError};
 use undertone_lm::examples::Length;
 use undertone_lm::lora::{LoraConfig, LoraScaling, Projection};
 use undertone_lm::loss::{BaseKl, Objective};
@@ -360,6 +360,10 @@ fn plan(context: &Context, job: &TrainJob<'_>, means: Means<'_>, in_store: bool)
         config,
         run.precision,
         trainable,
+        Guiding {
+            teacher: job.teacher().map(|teacher| teacher.open.config()),
+            base_kl: run.settings.base_kl.is_some(),
+        },
         &run.settings.optimiser,
         means.kept_bytes,
         job.longest(),
