@@ -4,6 +4,7 @@ mod close;
 mod open;
 mod plan;
 mod repeat;
+mod target;
 
 mod chat;
 mod info;

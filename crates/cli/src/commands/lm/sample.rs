@@ -79,10 +79,12 @@ pub fn run(context: &Context, args: &LmSampleArgs) -> Result<u8> {
         context.say(format!("the first prompt:\n{}", job.prompts[0].text));
     }
     let store = context.store()?;
-    let plan = plan(context, &job, store.lookup_step(&job.identity())?.is_some());
+    let record = store.lookup_step(&job.identity())?;
+    let plan = plan(context, &job, record.is_some());
     if *dry_run {
         return calibrated(plan, &job)?.print(context);
     }
+    close::check_output(context, &store, record.as_ref(), output.as_deref())?;
     if !plan.in_store {
         plan.say(context);
     }

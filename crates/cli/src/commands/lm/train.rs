@@ -24,10 +24,10 @@ use undertone_lm::optimiser::Optimiser;
 use undertone_lm::peft::{CONFIG_FILE, WEIGHTS_FILE, config_bytes, save_adapter, weights_bytes};
 use undertone_lm::schedule::{Decay, Schedule};
 use undertone_lm::train::TrainSettings;
-use undertone_store::{StepRecord, canonical_json, write_atomic};
+use undertone_store::{StepRecord, Store, canonical_json};
 
 use super::plan::Plan;
-use super::{close, open};
+use super::{close, open, target};
 use crate::args::{LmOptimiserName, LmTrainArgs, ObjectiveName, ScheduleName};
 use crate::commands::work::{self, Task};
 use crate::context::Context;
@@ -75,20 +75,14 @@ pub fn run(context: &Context, args: &LmTrainArgs) -> Result<u8> {
         keep_now: &keep_now,
     };
     let store = context.store()?;
-    let plan = plan(
-        context,
-        &job,
-        means,
-        store.lookup_step(&job.identity())?.is_some(),
-    );
+    let record = store.lookup_step(&job.identity())?;
+    let plan = plan(context, &job, means, record.is_some());
     if args.dry_run {
         return calibrated(plan, &job, means)?.print(context);
     }
+    // Better now than after hours of work.
+    check_targets(context, args, &job, &store, record.as_ref())?;
     if !plan.in_store {
-        // Better now than after hours of work.
-        if let Some(folder) = args.output.as_deref().filter(|folder| is_occupied(folder)) {
-            return Err(LabError::from(occupied(folder)).into());
-        }
         plan.say(context);
     }
     let task = Task {
@@ -113,7 +107,7 @@ pub fn run(context: &Context, args: &LmTrainArgs) -> Result<u8> {
         |result: &TrainResult, recipe| present::lm_train(result, Some(recipe)),
     )?;
     if let Some(path) = &args.log {
-        write_atomic(path, &canonical_json(&finished.result.log)?)?;
+        target::write_file("--log", path, &canonical_json(&finished.result.log)?)?;
     }
     let written = match &args.output {
         None => None,
@@ -133,6 +127,42 @@ pub fn run(context: &Context, args: &LmTrainArgs) -> Result<u8> {
     })?;
     close::say_report(context, &finished);
     Ok(exit::DONE)
+}
+
+/// Checks that `--output` and `--log` can be written; `record` is that of the step, if the store has it.
+fn check_targets(
+    context: &Context,
+    args: &LmTrainArgs,
+    job: &TrainJob<'_>,
+    store: &Store,
+    record: Option<&StepRecord>,
+) -> Result<()> {
+    let known = record.map(|record| {
+        let silently = |control: &Control<'_>| -> Result<_, LabError> {
+            let bench = LmBench { store, control };
+            if let Some(folder) = args.output.as_deref().filter(|folder| is_occupied(folder)) {
+                write(job, &bench, record, folder)?;
+            }
+            job.log_bytes(&bench, record)
+        };
+        work::silently(context, silently)
+    });
+    match (&args.output, record) {
+        (Some(folder), Some(_)) => target::check_folder("--output", folder)?,
+        (Some(folder), None) => target::check_new_folder("--output", folder)?,
+        (None, _) => {}
+    }
+    let known = known.transpose()?;
+    let Some(log) = &args.log else { return Ok(()) };
+    if args
+        .output
+        .as_ref()
+        .is_some_and(|folder| log.starts_with(folder))
+    {
+        let problem = "--log lies in the folder of --output, which is written as a whole; name a file elsewhere";
+        return Err(Usage(problem.to_owned()).into());
+    }
+    target::check_file("--log", log, known.as_deref())
 }
 
 /// Returns what the flags come to.
