@@ -41,6 +41,7 @@ pub fn run(context: &Context, args: &LmMergeArgs) -> Result<u8> {
         }
         true => Some(merge_into(&run, &subject, output)?.0),
     };
+    open::tell_missing_tokenizer(context, &subject, output)?;
     let store = context.store()?;
     let named = [
         ("model", Some(&run.model)),

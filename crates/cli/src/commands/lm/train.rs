@@ -82,6 +82,9 @@ pub fn run(context: &Context, args: &LmTrainArgs) -> Result<u8> {
     }
     // Better now than after hours of work.
     check_targets(context, args, &job, &store, record.as_ref())?;
+    if let (true, Some(folder)) = (args.full, &args.output) {
+        open::tell_missing_tokenizer(context, &subject, folder)?;
+    }
     if !plan.in_store {
         plan.say(context);
     }
