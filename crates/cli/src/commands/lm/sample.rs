@@ -11,7 +11,7 @@ use undertone_lab::lm::{LmBench, Row, RowFile, Speech};
 use undertone_lm::grammar::numbers_pattern;
 use undertone_lm::sample::SampleSettings;
 
-use super::plan::Plan;
+use super::plan::{Plan, counted};
 use super::{close, open};
 use crate::args::LmSampleArgs;
 use crate::commands::work::{self, Task};
@@ -144,9 +144,11 @@ fn plan(context: &Context, job: &SampleJob<'_>, in_store: bool) -> Plan {
     let config = job.subject.open.config();
     Plan {
         what: format!(
-            "{} completions of {} prompts ({prompt_tokens} tokens), at most {most_new_tokens} tokens",
-            job.completions(),
-            job.prompts.len()
+            "{} of {} ({}), at most {}",
+            counted(job.completions(), "completion"),
+            counted(job.prompts.len() as u64, "prompt"),
+            counted(prompt_tokens, "token"),
+            counted(most_new_tokens, "token"),
         ),
         in_store,
         tokens: prompt_tokens,
@@ -210,9 +212,9 @@ fn summary(result: &SampleResult) -> String {
             format!("; mean log-probability {mean:.3} nats a token")
         });
     format!(
-        "{} completions, {} tokens: {} ended by themselves, {} complete by their grammar, {} cut off{mean}",
-        result.completions,
-        result.completion_tokens,
+        "{}, {}: {} ended by themselves, {} complete by their grammar, {} cut off{mean}",
+        counted(result.completions, "completion"),
+        counted(result.completion_tokens, "token"),
         result.finishes.stop,
         result.finishes.grammar,
         result.finishes.length

@@ -26,7 +26,7 @@ use undertone_lm::schedule::{Decay, Schedule};
 use undertone_lm::train::TrainSettings;
 use undertone_store::{StepRecord, Store, canonical_json};
 
-use super::plan::Plan;
+use super::plan::{Plan, counted};
 use super::{close, open, target};
 use crate::args::{LmOptimiserName, LmTrainArgs, ObjectiveName, ScheduleName};
 use crate::commands::work::{self, Task};
@@ -402,10 +402,17 @@ fn plan(context: &Context, job: &TrainJob<'_>, means: Means<'_>, in_store: bool)
         job.longest(),
         means.threads,
     );
-    let (rows, steps, batch) = (job.rows().len(), job.steps(), run.batch_rows);
     let tokens = job.total_tokens();
+    let (steps, batch) = (
+        counted(job.steps(), "step"),
+        counted(run.batch_rows.into(), "row"),
+    );
+    let (rows, in_all) = (
+        counted(job.rows().len() as u64, "row"),
+        counted(tokens, "token"),
+    );
     Plan {
-        what: format!("{what}: {steps} steps of {batch} rows, {rows} rows, {tokens} tokens in all"),
+        what: format!("{what}: {steps} of {batch}, {rows}, {in_all} in all"),
         in_store,
         tokens,
         most_new_tokens: 0,
@@ -486,15 +493,20 @@ fn summary(result: &TrainResult, output: Option<&Path>, written: Option<Written>
     let log = &result.log;
     let mut lines = Vec::new();
     if let (Some(first), Some(last)) = (log.steps.first(), log.steps.last()) {
-        let (n, first, last) = (log.steps.len(), first.loss, last.loss);
+        let (n, first, last) = (
+            counted(log.steps.len() as u64, "step"),
+            first.loss,
+            last.loss,
+        );
         lines.push(format!(
-            "{n} steps; loss {first:.4} in the first, {last:.4} in the last, nats a token"
+            "{n}; loss {first:.4} in the first, {last:.4} in the last, nats a token"
         ));
     }
     let evaluations = log.evaluations.iter();
-    lines.extend(
-        evaluations.map(|at| format!("after {} steps: loss {:.4} on --eval", at.step, at.loss)),
-    );
+    lines.extend(evaluations.map(|at| {
+        let steps = counted(at.step, "step");
+        format!("after {steps}: loss {:.4} on --eval", at.loss)
+    }));
     lines.push(match (output, written) {
         (Some(folder), Some(Written::Before)) => format!("{} was there already", folder.display()),
         (Some(folder), _) => format!("written to {}", folder.display()),
