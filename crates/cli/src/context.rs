@@ -113,6 +113,11 @@ impl Context {
         }
     }
 
+    /// Says on stderr what was asked for by name, quiet or not.
+    pub fn tell(&self, text: impl AsRef<str>) {
+        eprintln!("{}", text.as_ref());
+    }
+
     /// Prints the result: `value` as JSON, or `text`.
     pub fn print(
         &self,

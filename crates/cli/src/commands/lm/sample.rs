@@ -76,7 +76,7 @@ pub fn run(context: &Context, args: &LmSampleArgs) -> Result<u8> {
     let job = SampleJob::new(run, &subject, &file, *batch)?;
     open::tell_system_line(context, job.system_line());
     if *show_prompt {
-        context.say(format!("the first prompt:\n{}", job.prompts[0].text));
+        context.tell(format!("the first prompt:\n{}", job.prompts[0].text));
     }
     let store = context.store()?;
     let record = store.lookup_step(&job.identity())?;

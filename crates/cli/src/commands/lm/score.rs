@@ -68,7 +68,7 @@ pub fn run(context: &Context, args: &LmScoreArgs) -> Result<u8> {
     let job = ScoreJob::new(run, &subject, &file)?;
     open::tell_system_line(context, job.system_line());
     if *show_prompt {
-        context.say(format!("the first prompt:\n{}", job.first_prompt()));
+        context.tell(format!("the first prompt:\n{}", job.first_prompt()));
     }
     let store = context.store()?;
     let record = store.lookup_step(&job.identity())?;

@@ -58,7 +58,7 @@ pub fn run(context: &Context, args: &LmTrainArgs) -> Result<u8> {
     let job = TrainJob::new(settings(args, inputs)?, inputs)?;
     open::tell_system_line(context, job.system_line());
     if args.show_prompt {
-        context.say(format!("the first prompt:\n{}", job.first_prompt()));
+        context.tell(format!("the first prompt:\n{}", job.first_prompt()));
     }
     let last = Cell::new(Instant::now());
     let every = Duration::from_secs(args.keep_every);
