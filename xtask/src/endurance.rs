@@ -1,7 +1,8 @@
 //! The long forms of two tests: hostile files with many more cases, and many more kills.
 //!
 //! The tests themselves lie in `crates/data/tests/hostile.rs`, `crates/channel/tests/hostile.rs`,
-//! `crates/lm/tests/loading/hostile.rs`, `crates/lineage/src` and `crates/cli/tests/kill.rs`; only their length is set here.
+//! `crates/lm/tests/loading/hostile.rs`, `crates/lm/tests/text/hostile.rs`, `crates/lineage/src` and `crates/cli/tests/kill.rs`; only
+//! their length is set here.
 
 use anyhow::Result;
 use clap::Args;
@@ -36,6 +37,7 @@ pub fn fuzz(args: &FuzzArgs) -> Result<()> {
         ("undertone-data", "hostile", ""),
         ("undertone-channel", "hostile", ""),
         ("undertone-lm", "loading", "hostile::"),
+        ("undertone-lm", "text", "hostile::"),
         // What reads files of strangers has its properties beside it.
         ("undertone-lineage", "--lib", ""),
     ];

@@ -7,11 +7,12 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use anyhow::{Context as _, Result};
 use serde::Serialize;
+use undertone_lab::Interrupted;
 use undertone_report::{Ink, Symbols, TextStyle};
 use undertone_store::Store;
 
 use crate::args::{Global, ProgressStyle};
-use crate::failure::Usage;
+use crate::failure::{self, Usage};
 
 /// The options of every command, resolved.
 pub struct Context {
@@ -61,6 +62,7 @@ impl Context {
         ctrlc::set_handler(move || {
             if asked.swap(true, Ordering::Relaxed) || !heard.load(Ordering::Relaxed) {
                 // Asked twice, or nobody will look: the state on disk is sound at any moment.
+                failure::report(&Interrupted.into(), json);
                 std::process::exit(i32::from(undertone_core::exit::INFRASTRUCTURE));
             }
         })
@@ -111,6 +113,11 @@ impl Context {
         if !self.quiet {
             eprintln!("{}", text.as_ref());
         }
+    }
+
+    /// Says on stderr what was asked for by name, quiet or not.
+    pub fn tell(&self, text: impl AsRef<str>) {
+        eprintln!("{}", text.as_ref());
     }
 
     /// Prints the result: `value` as JSON, or `text`.

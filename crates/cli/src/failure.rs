@@ -7,6 +7,7 @@ use undertone_data::OpenDataError;
 use undertone_data::fetch::FetchError;
 use undertone_data::hub::HubError;
 use undertone_lab::lm::LmError;
+use undertone_lab::lm::rows::RowsErrorKind;
 use undertone_lab::numbers::file::FileError;
 use undertone_lab::{Interrupted, LabError};
 use undertone_lineage::envelope::{
@@ -190,7 +191,13 @@ fn lm_hint(error: &LmError) -> Option<&'static str> {
         LmError::Occupied { .. } => {
             Some("nothing is overwritten: choose a folder that is empty or new")
         }
-        LmError::Rows(_) => Some("`undertone schema lm-row` describes a line"),
+        LmError::Rows(error) => match error.kind {
+            RowsErrorKind::Json(_)
+            | RowsErrorKind::NotAnObject { .. }
+            | RowsErrorKind::NoRows
+            | RowsErrorKind::Prompts { .. } => Some("`undertone schema lm-row` describes a line"),
+            _ => None,
+        },
         _ => None,
     }
 }

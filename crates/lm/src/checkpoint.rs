@@ -5,6 +5,7 @@
 mod inventory;
 
 use std::ops::Range;
+use std::path::{Path, PathBuf};
 
 use crate::config::{ModelConfig, Tensor};
 
@@ -53,10 +54,26 @@ pub trait Checkpoint: Send + Sync {
 
 /// A weight cannot be used.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("tensor `{tensor}`: value {index} is not a finite number")]
+#[error("tensor `{tensor}`{}: value {index} is not a finite number", of_file(.file.as_deref()))]
 pub struct ReadTensorError {
+    /// The file, where the tensor is one of a file.
+    pub file: Option<PathBuf>,
     /// Its name in the file.
     pub tensor: String,
     /// Index of the value in the tensor, row-major.
     pub index: usize,
+}
+
+impl ReadTensorError {
+    /// Says which file it is about.
+    pub(crate) fn in_file(self, file: &Path) -> Self {
+        Self {
+            file: Some(file.to_owned()),
+            ..self
+        }
+    }
+}
+
+fn of_file(file: Option<&Path>) -> String {
+    file.map_or_else(String::new, |file| format!(" of `{}`", file.display()))
 }

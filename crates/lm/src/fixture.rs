@@ -136,6 +136,7 @@ impl Checkpoint for Memory {
         match out.iter().position(|value| !value.is_finite()) {
             None => Ok(()),
             Some(index) => Err(ReadTensorError {
+                file: None,
                 tensor: self.file_name_of(tensor),
                 index: rows.start * columns + index,
             }),

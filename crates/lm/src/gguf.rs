@@ -89,7 +89,8 @@ impl Gguf {
         })
     }
 
-    fn from_file(file: MappedFile) -> Result<Self, OpenGgufErrorKind> {
+    /// Checks a file that is mapped already.
+    pub(crate) fn from_file(file: MappedFile) -> Result<Self, OpenGgufErrorKind> {
         let Header { metadata, tensors } =
             header::read(file.bytes()).map_err(OpenGgufErrorKind::Header)?;
         let factors = rope_factors(&file, &tensors).map_err(OpenGgufErrorKind::Values)?;
@@ -149,7 +150,8 @@ fn rope_factors(
     let mut factors = vec![0.0; n];
     let bytes = &file.bytes()[entry.bytes.clone()][..entry.value_type.bytes(n)];
     entry.value_type.decode(bytes, &mut factors);
-    check_finite(&factors, 0, || names::ROPE_FACTORS.to_owned())?;
+    check_finite(&factors, 0, || names::ROPE_FACTORS.to_owned())
+        .map_err(|error| error.in_file(file.path()))?;
     Ok(Some(factors))
 }
 
@@ -180,6 +182,7 @@ pub(crate) fn check_finite(
     }
     let at = values.iter().position(|value| !value.is_finite());
     Err(ReadTensorError {
+        file: None,
         tensor: name(),
         index: first + at.expect("one of them is not finite"),
     })
@@ -214,6 +217,7 @@ impl Checkpoint for Gguf {
             entry.value_type.decode(bytes, out);
         }
         check_finite(out, first, || names::name(tensor))
+            .map_err(|error| error.in_file(self.file.path()))
     }
 
     fn file_name_of(&self, tensor: Tensor) -> String {

@@ -201,6 +201,7 @@ impl Checkpoint for HfFolder {
             out.iter_mut().for_each(|factor| *factor += 1.0);
         }
         check_finite(out, rows.start * columns, || self.file_name_of(tensor))
+            .map_err(|error| error.in_file(self.weight_files[stored.file].path()))
     }
 
     fn file_name_of(&self, tensor: Tensor) -> String {

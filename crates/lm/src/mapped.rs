@@ -57,6 +57,10 @@ impl MappedFile {
         })
     }
 
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
+    }
+
     pub(crate) fn bytes(&self) -> &[u8] {
         &self.map
     }

@@ -22,6 +22,7 @@ use crate::gguf::{Gguf, OpenGgufError, OpenGgufErrorKind};
 use crate::hf::{HfFolder, OpenFolderError, OpenFolderErrorKind, ReadJsonError, WeightsError};
 use crate::made::MadeModel;
 pub use crate::mapped::FileDigest;
+use crate::mapped::MappedFile;
 
 /// Where a model comes from.
 ///
@@ -196,8 +197,13 @@ pub enum OpenModelErrorKind {
         path: PathBuf,
     },
     /// The file of a model of the registry is not the pinned one.
-    #[error("`{}` has the sha256 {found}, expected {expected}", path.display())]
+    #[error(
+        "`{}` has the sha256 {found}, expected {expected}; `undertone fetch {model}` gets it again",
+        path.display()
+    )]
     Pin {
+        /// The model.
+        model: Model,
         /// The file.
         path: PathBuf,
         /// The pinned digest.
@@ -285,15 +291,25 @@ fn open_named(model: Model, data_dir: &Path) -> Result<(PathBuf, ModelFiles), Op
     if !path.is_file() {
         return Err(OpenModelErrorKind::NotFetched { model, path });
     }
-    let gguf = Gguf::open(&path).map_err(OpenModelErrorKind::Gguf)?;
-    let (expected, found) = (model.file().sha256, gguf.digest().sha256);
+    let gguf_error = |kind| {
+        OpenModelErrorKind::Gguf(OpenGgufError {
+            path: path.clone(),
+            kind,
+        })
+    };
+    let file = MappedFile::open(&path);
+    let file = file.map_err(|error| gguf_error(OpenGgufErrorKind::Io(error)))?;
+    // Before anything in it is believed: what is wrong with a damaged file is that it is damaged.
+    let (expected, found) = (model.file().sha256, file.digest().sha256);
     if found != expected {
         return Err(OpenModelErrorKind::Pin {
+            model,
             path,
             expected,
             found,
         });
     }
+    let gguf = Gguf::from_file(file).map_err(gguf_error)?;
     Ok((path, ModelFiles::Gguf(gguf)))
 }
 

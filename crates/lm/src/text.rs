@@ -39,6 +39,15 @@ pub enum OpenTextError {
         #[source]
         source: io::Error,
     },
+    /// A folder has no tokenizer.
+    #[error(
+        "`{}` is not there, and no other form of a tokenizer is read: copy it from the model's repository",
+        path.display()
+    )]
+    NoTokenizer {
+        /// The file.
+        path: PathBuf,
+    },
     /// A file is longer than any honest one.
     #[error("{} has {bytes} bytes, at most {limit} are read", path.display())]
     TooLong {
@@ -129,10 +138,7 @@ fn of_folder(folder: &HfFolder) -> Result<ModelText, OpenTextError> {
         None => TokenizerConfig::default(),
     };
     let path = file("tokenizer.json");
-    let json = read_if_there(&path, MAX_JSON_BYTES)?.ok_or_else(|| OpenTextError::Read {
-        path,
-        source: io::ErrorKind::NotFound.into(),
-    })?;
+    let json = read_if_there(&path, MAX_JSON_BYTES)?.ok_or(OpenTextError::NoTokenizer { path })?;
     let tokenizer = Tokenizer::from_json(&json, &config)?;
     let template_tokens = template_tokens(&config);
     let mut templates = config.chat_templates;

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use clap::{Args, Subcommand, ValueEnum};
+use clap::{ArgGroup, Args, Subcommand, ValueEnum};
 
 use super::{PrecisionName, WeightsName};
 
@@ -75,6 +75,7 @@ pub struct SamplingArgs {
     #[arg(
         long,
         value_name = "T",
+        allow_negative_numbers = true,
         default_value_t = 1.0,
         help_heading = "Sampling"
     )]
@@ -86,13 +87,28 @@ pub struct SamplingArgs {
     #[arg(long, value_name = "K", help_heading = "Sampling")]
     pub top_k: Option<u32>,
     /// Keep the fewest tokens whose probabilities sum to P
-    #[arg(long, value_name = "P", help_heading = "Sampling")]
+    #[arg(
+        long,
+        value_name = "P",
+        allow_negative_numbers = true,
+        help_heading = "Sampling"
+    )]
     pub top_p: Option<f64>,
     /// Keep tokens at least P times as probable as the likeliest
-    #[arg(long, value_name = "P", help_heading = "Sampling")]
+    #[arg(
+        long,
+        value_name = "P",
+        allow_negative_numbers = true,
+        help_heading = "Sampling"
+    )]
     pub min_p: Option<f64>,
     /// Keep tokens of at least this probability
-    #[arg(long, value_name = "P", help_heading = "Sampling")]
+    #[arg(
+        long,
+        value_name = "P",
+        allow_negative_numbers = true,
+        help_heading = "Sampling"
+    )]
     pub threshold: Option<f64>,
     /// Longest completion, in tokens
     #[arg(
@@ -142,6 +158,7 @@ pub struct LmChatArgs {
 }
 
 #[derive(Debug, Clone, Args)]
+#[command(group = one_of("asked", ["prompts", "prompt"]))]
 pub struct LmSampleArgs {
     #[command(flatten)]
     pub model: ModelArgs,
@@ -149,12 +166,7 @@ pub struct LmSampleArgs {
     #[arg(long, value_name = "DIR")]
     pub adapter: Option<PathBuf>,
     /// JSON Lines with prompts; `undertone schema lm-row` describes a line
-    #[arg(
-        long,
-        value_name = "FILE",
-        help_heading = "Prompts",
-        required_unless_present = "prompt"
-    )]
+    #[arg(long, value_name = "FILE", help_heading = "Prompts")]
     pub prompts: Option<PathBuf>,
     /// A single prompt
     #[arg(
@@ -206,6 +218,7 @@ pub struct LmSampleArgs {
 }
 
 #[derive(Debug, Clone, Args)]
+#[command(group = one_of("scored", ["rows", "prompt"]))]
 pub struct LmScoreArgs {
     #[command(flatten)]
     pub model: ModelArgs,
@@ -213,12 +226,7 @@ pub struct LmScoreArgs {
     #[arg(long, value_name = "DIR")]
     pub adapter: Option<PathBuf>,
     /// JSON Lines with prompts and completions; `undertone schema lm-row` describes a line
-    #[arg(
-        long,
-        value_name = "FILE",
-        help_heading = "Prompts",
-        required_unless_present = "prompt"
-    )]
+    #[arg(long, value_name = "FILE", help_heading = "Prompts")]
     pub rows: Option<PathBuf>,
     /// A single prompt
     #[arg(
@@ -267,6 +275,11 @@ pub struct LmScoreArgs {
     /// Say tokens, time and memory, from a short calibration, and stop
     #[arg(long, visible_alias = "plan", help_heading = "Run")]
     pub dry_run: bool,
+}
+
+/// One of two flags is needed; the message names both.
+fn one_of(name: &'static str, flags: [&'static str; 2]) -> ArgGroup {
+    ArgGroup::new(name).required(true).args(flags)
 }
 
 /// What is minimised.
@@ -319,7 +332,12 @@ pub struct LmTrainArgs {
     #[arg(long, value_name = "R", help_heading = "Adapter")]
     pub rank: Option<usize>,
     /// Alpha: the factor is alpha / rank [default: 2 x rank]
-    #[arg(long, value_name = "A", help_heading = "Adapter")]
+    #[arg(
+        long,
+        value_name = "A",
+        allow_negative_numbers = true,
+        help_heading = "Adapter"
+    )]
     pub alpha: Option<f64>,
     /// Projections with an adapter, separated by commas: q, k, v, o, gate, up, down [default: all]
     #[arg(
@@ -343,7 +361,12 @@ pub struct LmTrainArgs {
     #[arg(long, value_name = "DIR", help_heading = "Loss", requires = "teacher")]
     pub teacher_adapter: Option<PathBuf>,
     /// Weight of a second loss, KL to the frozen base: W, or FIRST:LAST:STEPS to anneal it
-    #[arg(long, value_name = "W", help_heading = "Loss")]
+    #[arg(
+        long,
+        value_name = "W",
+        allow_negative_numbers = true,
+        help_heading = "Loss"
+    )]
     pub base_kl: Option<String>,
 
     /// Times every row is seen [default: 1]
@@ -364,22 +387,52 @@ pub struct LmTrainArgs {
     #[arg(long, value_enum, default_value_t = LmOptimiserName::Adamw, help_heading = "Training")]
     pub optimiser: LmOptimiserName,
     /// Learning rate [default: 2e-4, with --full 2e-5]
-    #[arg(long, value_name = "X", help_heading = "Training")]
+    #[arg(
+        long,
+        value_name = "X",
+        allow_negative_numbers = true,
+        help_heading = "Training"
+    )]
     pub learning_rate: Option<f64>,
     /// Adam's decay of the first moment [default: 0.9]
-    #[arg(long, value_name = "X", help_heading = "Training")]
+    #[arg(
+        long,
+        value_name = "X",
+        allow_negative_numbers = true,
+        help_heading = "Training"
+    )]
     pub beta1: Option<f64>,
     /// Adam's decay of the second moment [default: 0.999]
-    #[arg(long, value_name = "X", help_heading = "Training")]
+    #[arg(
+        long,
+        value_name = "X",
+        allow_negative_numbers = true,
+        help_heading = "Training"
+    )]
     pub beta2: Option<f64>,
     /// Adam's epsilon [default: 1e-8]
-    #[arg(long, value_name = "X", help_heading = "Training")]
+    #[arg(
+        long,
+        value_name = "X",
+        allow_negative_numbers = true,
+        help_heading = "Training"
+    )]
     pub epsilon: Option<f64>,
     /// AdamW's weight decay [default: 0]
-    #[arg(long, value_name = "X", help_heading = "Training")]
+    #[arg(
+        long,
+        value_name = "X",
+        allow_negative_numbers = true,
+        help_heading = "Training"
+    )]
     pub weight_decay: Option<f64>,
     /// Momentum of SGD [default: 0]
-    #[arg(long, value_name = "X", help_heading = "Training")]
+    #[arg(
+        long,
+        value_name = "X",
+        allow_negative_numbers = true,
+        help_heading = "Training"
+    )]
     pub momentum: Option<f64>,
     /// How the learning rate moves
     #[arg(long, value_enum, default_value_t = ScheduleName::Linear, help_heading = "Training")]
@@ -391,6 +444,7 @@ pub struct LmTrainArgs {
     #[arg(
         long,
         value_name = "X",
+        allow_negative_numbers = true,
         default_value_t = 1.0,
         help_heading = "Training"
     )]

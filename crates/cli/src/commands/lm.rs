@@ -5,6 +5,7 @@ mod keep;
 mod open;
 mod plan;
 mod repeat;
+mod target;
 
 mod chat;
 mod info;

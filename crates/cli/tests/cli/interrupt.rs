@@ -44,7 +44,8 @@ fn n_steps(place: &Place) -> TestResult<usize> {
     })
 }
 
-fn interrupt(child: &Child) -> TestResult {
+/// Sends what Ctrl-C sends.
+pub fn interrupt(child: &Child) -> TestResult {
     // The shell's own `kill`: no package is needed for it.
     let sent = Command::new("sh")
         .args(["-c", &format!("kill -INT {}", child.id())])

@@ -6,6 +6,7 @@ mod recipe;
 mod resume;
 mod sample;
 mod score;
+mod sentencepiece;
 mod train;
 
 use std::fs;

@@ -187,6 +187,7 @@ fn memory(config: &ModelConfig, threads: usize) -> BTreeMap<&'static str, Memory
             config,
             precision,
             trainable,
+            memory::Guiding::default(),
             &optimiser,
             1 << 30,
             length,

@@ -135,11 +135,22 @@ pub enum Trainable<'a> {
     Full,
 }
 
+/// The frozen models that training looks at, for [`training`].
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Guiding<'a> {
+    /// The live teacher, a model of its own.
+    pub teacher: Option<&'a ModelConfig>,
+    /// Whether there is a KL to the base. The base is a model of its own only if every weight is trained.
+    pub base_kl: bool,
+}
+
 /// Returns what training needs, for rows of at most `longest` tokens.
+#[expect(clippy::too_many_arguments, reason = "sizes, each a number of its own")]
 pub fn training(
     config: &ModelConfig,
     precision: Precision,
     trainable: Trainable<'_>,
+    guiding: Guiding<'_>,
     optimiser: &Optimiser,
     kept_bytes: usize,
     longest: usize,
@@ -161,10 +172,27 @@ pub fn training(
             Trainable::Full => 0,
             Trainable::Adapter(_) => 4,
         };
+    // Guides run one after the other, with the same caches; each has logits of its own.
+    let base = guiding.base_kl.then_some(config);
+    let guides: Vec<&ModelConfig> = guiding.teacher.into_iter().chain(base).collect();
+    let own_base = base.filter(|_| matches!(trainable, Trainable::Full));
+    let guide_weights: usize = guiding
+        .teacher
+        .into_iter()
+        .chain(own_base)
+        .map(|guide| weights(guide, precision, Packing::Forward))
+        .sum();
+    let most = |of: &dyn Fn(&ModelConfig) -> usize| guides.iter().map(|guide| of(guide)).max();
+    let guide_cache = most(&|guide| cache_of_token(guide) * group).unwrap_or(0);
+    let guide_work = most(&|guide| activations(guide, group)).unwrap_or(0)
+        + guides
+            .iter()
+            .map(|guide| logits(guide, HEAD_ROWS))
+            .sum::<usize>();
     Memory::new(
-        weights(config, precision, Packing::Both),
-        cache_of_token(config) * group * threads,
-        thread * threads,
+        weights(config, precision, Packing::Both) + guide_weights,
+        (cache_of_token(config) * group + guide_cache) * threads,
+        (thread + guide_work) * threads,
         values * copies * size_of::<f32>(),
     )
 }
@@ -186,5 +214,66 @@ pub fn bytes_text(bytes: usize) -> String {
         ..1.0 => format!("{:.0} KiB", mib * 1024.0),
         1.0..1024.0 => format!("{mib:.0} MiB"),
         _ => format!("{:.1} GiB", mib / 1024.0),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use undertone_lm::Checkpoint as _;
+    use undertone_lm::hf::HfFolder;
+
+    use super::*;
+
+    #[test]
+    fn frozen_models_count_where_they_are_models_of_their_own() {
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../lm/tests/golden/tiny-llama");
+        let folder = HfFolder::open(&folder).expect("a tiny model");
+        let config = folder.config();
+        let lora = LoraConfig::all_projections(8, 16.0);
+        let plan = |trainable, guiding| {
+            let (precision, optimiser) = (Precision::F32, Optimiser::adamw(1e-4, 0.0));
+            training(
+                config,
+                precision,
+                trainable,
+                guiding,
+                &optimiser,
+                1 << 30,
+                64,
+                2,
+            )
+        };
+        let one = weights(config, Precision::F32, Packing::Forward);
+        let teacher = Guiding {
+            teacher: Some(config),
+            base_kl: false,
+        };
+        let base = Guiding {
+            teacher: None,
+            base_kl: true,
+        };
+        let both = Guiding {
+            base_kl: true,
+            ..teacher
+        };
+        let (adapter, full) = (Trainable::Adapter(&lora), Trainable::Full);
+        for (trainable, guiding, models) in [
+            (adapter, teacher, 1),
+            (adapter, base, 0),
+            (adapter, both, 1),
+            (full, teacher, 1),
+            (full, base, 1),
+            (full, both, 2),
+        ] {
+            let (with, without) = (
+                plan(trainable, guiding),
+                plan(trainable, Guiding::default()),
+            );
+            assert_eq!(with.weights, without.weights + models * one, "{guiding:?}");
+            assert!(with.work > without.work && with.cache > without.cache);
+            assert_eq!(with.training, without.training);
+        }
     }
 }

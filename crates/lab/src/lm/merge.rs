@@ -141,6 +141,17 @@ pub fn write_model(
     Ok((expected, Written::Before))
 }
 
+/// Whether a folder that is written from `subject` gets a `tokenizer.json`.
+///
+/// Of a SentencePiece vocabulary a GGUF file has the scores and not the merges, so there is none to write.
+///
+/// # Errors
+/// If the tokenizer cannot be read.
+pub fn writes_tokenizer(subject: &Subject) -> Result<bool, LabError> {
+    let files = companions(subject)?;
+    Ok(files.iter().any(|file| file.name == "tokenizer.json"))
+}
+
 /// Returns the tokenizer's files; none of a GGUF file whose vocabulary has no merges.
 pub(crate) fn companions(subject: &Subject) -> Result<Vec<Companion>, LabError> {
     Ok(match &subject.open.files {

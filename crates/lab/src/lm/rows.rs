@@ -159,6 +159,21 @@ pub enum RowsErrorKind {
         /// The limit.
         limit: u64,
     },
+    /// A line is JSON of another kind.
+    #[error("a line is an object, `{{...}}`, this one begins with `{found}`")]
+    NotAnObject {
+        /// Its first character.
+        found: char,
+    },
+    /// A line is no text.
+    #[error("it is not UTF-8 from byte {at} on; save the file as UTF-8")]
+    NotUtf8 {
+        /// Where, from 1.
+        at: usize,
+    },
+    /// The file begins with a mark that JSON does not have.
+    #[error("it begins with a byte order mark; save the file as UTF-8 without one")]
+    ByteOrderMark,
     /// A line is no row.
     #[error("{}", json_words(.0))]
     Json(serde_json::Error),
@@ -263,9 +278,7 @@ impl RowFile {
             if content.trim_ascii().is_empty() {
                 continue;
             }
-            let row = serde_json::from_slice(content)
-                .map_err(|source| error(Some(line), RowsErrorKind::Json(source)))?;
-            rows.push(row);
+            rows.push(parse_line(content).map_err(|kind| error(Some(line), kind))?);
             lines.push(line);
         }
         if rows.is_empty() {
@@ -326,6 +339,22 @@ impl RowFile {
     }
 }
 
+/// Reads one line, which is not empty.
+fn parse_line(line: &[u8]) -> Result<Row, RowsErrorKind> {
+    const MARKS: [&[u8]; 3] = [b"\xef\xbb\xbf", b"\xff\xfe", b"\xfe\xff"];
+    if MARKS.iter().any(|mark| line.starts_with(mark)) {
+        return Err(RowsErrorKind::ByteOrderMark);
+    }
+    let text = std::str::from_utf8(line).map_err(|error| RowsErrorKind::NotUtf8 {
+        at: error.valid_up_to() + 1,
+    })?;
+    // A list would be read too, as the fields in their order.
+    match text.trim_start().chars().next() {
+        Some('[') => Err(RowsErrorKind::NotAnObject { found: '[' }),
+        _ => serde_json::from_str(text).map_err(RowsErrorKind::Json),
+    }
+}
+
 /// Reads the rows that a step wrote.
 ///
 /// # Errors
@@ -342,7 +371,7 @@ pub fn parse_lines(bytes: &[u8]) -> Result<Vec<Row>, serde_json::Error> {
 mod tests {
     use super::*;
 
-    fn read(content: &str) -> Result<RowFile, String> {
+    fn read(content: impl AsRef<[u8]>) -> Result<RowFile, String> {
         let folder = tempfile::tempdir().expect("a folder");
         let path = folder.path().join("rows.jsonl");
         std::fs::write(&path, content).expect("writable");
@@ -379,6 +408,21 @@ mod tests {
             error.starts_with("/rows.jsonl, line 1: invalid type: integer"),
             "{error}"
         );
+    }
+
+    #[test]
+    fn lists_marks_and_other_encodings_are_told_apart() {
+        for (content, words) in [
+            (&b"[0,\"id1\",\"hello\"]"[..], "a line is an object"),
+            (b" [ ]", "a line is an object"),
+            (b"\xef\xbb\xbf{\"prompt\": \"a\"}", "byte order mark"),
+            (b"\xff\xfe{\0\"\0", "byte order mark"),
+            (b"{\"prompt\": \"\xe4\"}", "not UTF-8 from byte 13 on"),
+        ] {
+            let error = read(content).expect_err("no row");
+            assert!(error.starts_with("/rows.jsonl, line 1: "), "{error}");
+            assert!(error.contains(words), "{error}");
+        }
     }
 
     #[test]

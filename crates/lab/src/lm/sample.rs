@@ -28,6 +28,8 @@ use crate::steps::output;
 const VERSION: u32 = 1;
 /// The kind of the step.
 const KIND: &str = "lm/sample";
+/// The most completions of a run: all their prompts are in memory.
+pub const MAX_COMPLETIONS: u64 = 1_000_000;
 /// Completions that a result shows.
 const EXAMPLES: usize = 5;
 /// Characters of each that it shows.
@@ -155,6 +157,18 @@ impl<'a> SampleJob<'a> {
             };
             let problem = problem.to_owned();
             return Err(LmError::Setting { flag, problem }.into());
+        }
+        let completions = prompts.len() as u64 * u64::from(run.per_prompt);
+        if completions > MAX_COMPLETIONS {
+            let problem = format!(
+                "{completions} completions in all, at most {MAX_COMPLETIONS} are possible; use several runs, each with a \
+                 --seed of its own"
+            );
+            return Err(LmError::Setting {
+                flag: "--n",
+                problem,
+            }
+            .into());
         }
         run.settings
             .sampling

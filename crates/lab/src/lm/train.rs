@@ -241,6 +241,11 @@ impl<'a> TrainJob<'a> {
         (per_epoch as f64 * epochs) as u64
     }
 
+    /// Returns the live teacher.
+    pub fn teacher(&self) -> Option<&'a Subject> {
+        self.teacher
+    }
+
     /// Returns the line that the template added in the system's place, in any prompt.
     pub fn system_line(&self) -> Option<&str> {
         self.system_line.as_deref()
@@ -475,6 +480,14 @@ impl<'a> TrainJob<'a> {
         Ok(outputs)
     }
 
+    /// Returns the log of a finished step, as JSON.
+    ///
+    /// # Errors
+    /// If it is damaged.
+    pub fn log_bytes(&self, bench: &LmBench<'_>, record: &StepRecord) -> Result<Vec<u8>, LabError> {
+        Ok(bench.store.get(&output(record, LOG)?)?)
+    }
+
     /// Returns the trained adapter of a finished step.
     ///
     /// # Errors
@@ -530,7 +543,7 @@ impl<'a> TrainJob<'a> {
     /// As [`TrainJob::step`].
     pub fn result(&self, bench: &LmBench<'_>, means: Means<'_>) -> Result<TrainResult, LabError> {
         let record = self.step(bench, means)?;
-        let log = bench.store.get(&output(&record, LOG)?)?;
+        let log = self.log_bytes(bench, &record)?;
         let log = serde_json::from_slice(&log)
             .map_err(|source| LabError::Artefact { name: LOG, source })?;
         Ok(TrainResult {

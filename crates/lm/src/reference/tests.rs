@@ -250,6 +250,7 @@ fn a_weight_that_is_no_number_is_named() {
     assert_eq!(
         error,
         Some(ReadTensorError {
+            file: None,
             tensor: memory.file_name_of(Tensor::Layer(1, Part::Up)),
             index: 5
         })

@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::fixture::{Memory, every_family};
+use crate::lora::{LoraConfig, LoraWeights};
 use crate::model::LoadOptions;
 use undertone_simd::{InstructionSet, Precision};
 
@@ -77,6 +78,62 @@ fn a_row_is_the_same_in_any_batch_and_at_any_number_of_threads() {
     }
 }
 
+/// A grammar of digits, and the tokens it is over: ten digits, eight words, an end.
+fn digits() -> TokenGrammar {
+    let text = |i: u32| {
+        if i < 10 {
+            i.to_string()
+        } else {
+            format!("x{i}")
+        }
+    };
+    let texts: Vec<String> = (0..19).map(text).collect();
+    let tokens: Vec<(u32, &[u8])> = (0..)
+        .zip(texts.iter().map(|text| text.as_bytes()))
+        .collect();
+    TokenGrammar::from_tokens("[0-4]{3}(7|x15)?", &tokens, &[18]).expect("it compiles")
+}
+
+#[test]
+fn neighbours_change_no_bit_with_an_adapter_and_a_grammar() {
+    let grammar = digits();
+    let settings = SampleSettings {
+        stop_tokens: vec![18],
+        ..settings()
+    };
+    let prompts = prompts(23);
+    for family in 0..4 {
+        let model = model(family);
+        let lora = LoraConfig::all_projections(3, 6.0);
+        let mut weights = LoraWeights::initial(lora, &model.config, Seed(5)).expect("it fits");
+        let mut stream = Seed(6).stream("lm/test-lora", 0);
+        for value in weights.values_mut() {
+            *value += 0.2 * stream.normal() as f32;
+        }
+        let adapter = Adapter::pack(&weights, &model).expect("it fits");
+        let with = |batch| Sampler {
+            adapter: Some(&adapter),
+            grammar: Some(&grammar),
+            ..sampler(&model, &settings, batch)
+        };
+        let alone = prompts.iter().map(std::slice::from_ref);
+        let expected: Vec<Completion> = alone.flat_map(|prompt| run(with(1), prompt)).collect();
+        let base = Sampler {
+            adapter: None,
+            ..with(1)
+        };
+        assert_ne!(expected, run(base, &prompts), "the adapter does something");
+        for (batch, threads) in [(1, 1), (4, 2), (64, 8), (7, 1), (5, 8)] {
+            let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build();
+            let got = pool.expect("a pool").install(|| run(with(batch), &prompts));
+            assert_eq!(
+                got, expected,
+                "family {family}, batch {batch}, {threads} threads"
+            );
+        }
+    }
+}
+
 #[test]
 fn completions_end_where_they_should() {
     let (model, settings) = (model(0), settings());
@@ -118,20 +175,7 @@ fn greedy_needs_no_seed() {
 
 #[test]
 fn a_grammar_decides_what_may_be_drawn() {
-    let texts: Vec<String> = (0..19)
-        .map(|i| {
-            if i < 10 {
-                i.to_string()
-            } else {
-                format!("x{i}")
-            }
-        })
-        .collect();
-    let tokens: Vec<(u32, &[u8])> = (0..)
-        .zip(texts.iter().map(|text| text.as_bytes()))
-        .collect();
-    let grammar =
-        TokenGrammar::from_tokens("[0-4]{3}(7|x15)?", &tokens, &[18]).expect("it compiles");
+    let grammar = digits();
     let (model, prompts) = (model(2), prompts(40));
     let settings = SampleSettings {
         stop_tokens: vec![18],

@@ -164,6 +164,13 @@ impl Gradients {
         });
     }
 
+    /// Ends all waiting for gradients that will not come: a thread has panicked.
+    pub fn give_up(&self) {
+        self.blocks.iter().for_each(Ticketed::give_up);
+        self.outer.give_up();
+        self.input.give_up();
+    }
+
     /// Writes an adapter's gradients in the order of its weights.
     pub fn flatten_adapter(&mut self, weights: &LoraWeights, out: &mut Vec<f32>) {
         out.clear();

@@ -296,3 +296,32 @@ fn a_run_gives_the_same_bits_at_any_number_of_threads_memory_and_interruption() 
         }
     }
 }
+
+#[test]
+fn a_panic_in_one_thread_ends_the_step_instead_of_waiting_for_ever() {
+    let config = ModelConfig {
+        context: 256,
+        ..every_family()[0].clone()
+    };
+    let set = InstructionSet::best();
+    // A teacher of 64 positions: it panics at the first group, for which the second waits.
+    let teacher = load(&Memory::random(every_family()[0].clone(), 0), set);
+    let row = |prompt, completion| {
+        TrainingRow::new(&vec![1; prompt], &vec![2; completion], None).expect("a good row")
+    };
+    let rows = [row(60, 60), row(30, 20)];
+    let borrowed: Vec<&TrainingRow> = rows.iter().collect();
+    let memory = Memory::random(config.clone(), 0);
+    let start = adapter(&config);
+    let settings = plain(Objective::ForwardKl);
+    let mut trainer =
+        Trainer::adapter(load(&memory, set), start, settings, 2, 1 << 30).expect("it fits");
+    let guide = Guide {
+        model: &teacher,
+        adapter: None,
+    };
+    let ended = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+        trainer.step(&borrowed, Some(guide), None).map(|_| ())
+    }));
+    assert!(ended.is_err(), "the panic is passed on");
+}

@@ -406,6 +406,7 @@ impl Trainer {
             for worker in self.workers.iter_mut().take(groups.len()) {
                 let (next, groups, losses) = (&next, &groups, &losses);
                 scope.spawn(move || {
+                    let _ends_waiting = EndsWaiting(gradients);
                     loop {
                         let order = next.fetch_add(1, Ordering::Relaxed);
                         let Some(group) = groups.get(order) else {
@@ -505,6 +506,17 @@ impl Trainer {
         }
         self.step = saved.step;
         Ok(())
+    }
+}
+
+/// Gives the sums up when its thread panics: the other threads would wait for it forever.
+struct EndsWaiting<'a>(&'a Gradients);
+
+impl Drop for EndsWaiting<'_> {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            self.0.give_up();
+        }
     }
 }
 

@@ -4,8 +4,10 @@ use std::path::{Path, PathBuf};
 
 use safetensors::SafeTensors;
 use undertone_core::Seed;
+use undertone_lm::adapter::Adapter;
 use undertone_lm::hf::HfFolder;
 use undertone_lm::model::{LoadOptions, Model};
+use undertone_lm::peft::load_adapter;
 use undertone_lm::score::{Score, ScoreRow, ScoreSettings, Scorer};
 use undertone_simd::{InstructionSet, Precision};
 
@@ -51,6 +53,12 @@ pub fn load(name: &str, set: InstructionSet) -> Model {
         Precision::F32
     };
     Model::load_with(&open(name), LoadOptions::inference(precision), set).expect("finite weights")
+}
+
+/// The adapter that peft made for a tiny model.
+pub fn adapter(name: &str, model: &Model) -> Adapter {
+    let weights = load_adapter(&folder(name).join("adapter"), model.config());
+    Adapter::pack(&weights.expect("peft wrote it"), model).expect("made for it")
 }
 
 /// Scores rows without adapter.

@@ -55,7 +55,8 @@ fn a_registry_model_with_other_bytes_is_tampered_with() -> TestResult {
     fs::write(&path, &bytes)?;
     let found = Sha256Digest::of(&bytes).hex();
     let expected = Model::SmolLm2Instruct.file().sha256.hex();
-    let parts = [&*found, &*expected];
+    let again = "`undertone fetch smollm2-135m-instruct`";
+    let parts = [&*found, &*expected, again];
     check_refused(
         Model::SmolLm2Instruct.name(),
         dir.path(),
@@ -64,6 +65,12 @@ fn a_registry_model_with_other_bytes_is_tampered_with() -> TestResult {
     );
     // By path it is a model like any other.
     assert!(opened(&path.display().to_string(), dir.path()).is_ok());
+    // A file that is no model any more is first of all not the pinned one.
+    fs::write(&path, &bytes[..bytes.len() / 2])?;
+    let name = Model::SmolLm2Instruct.name();
+    check_refused(name, dir.path(), Fault::Tampered, &[&*expected, again]);
+    fs::write(&path, b"no GGUF at all")?;
+    check_refused(name, dir.path(), Fault::Tampered, &[&*expected, again]);
     Ok(())
 }
 

@@ -11,3 +11,5 @@ mod optimisers;
 mod adapters;
 
 mod trainer;
+
+mod guides;

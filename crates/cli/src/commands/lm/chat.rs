@@ -15,7 +15,7 @@ use undertone_lab::lm::{LmError, Prompting, Row, RowFile, Speech, Subject};
 use undertone_lm::adapter::Adapter;
 use undertone_lm::chat::Message;
 use undertone_lm::peft::load_adapter;
-use undertone_lm::sample::{Prompt, SampleSettings, Sampler};
+use undertone_lm::sample::{Prompt, PromptProblem, SampleError, SampleSettings, Sampler};
 
 use super::open;
 use crate::args::LmChatArgs;
@@ -149,15 +149,15 @@ impl Room<'_> {
                     .flush()
                     .context("cannot write to stderr")?;
             }
-            let mut line = String::new();
-            if stdin
-                .lock()
-                .read_line(&mut line)
-                .context("cannot read stdin")?
-                == 0
-            {
+            let mut line = Vec::new();
+            let read = stdin.lock().read_until(b'\n', &mut line);
+            if read.context("cannot read stdin")? == 0 {
                 return Ok(turns);
             }
+            let Ok(line) = std::str::from_utf8(&line) else {
+                context.tell("that line is not UTF-8 and was left out; say it again");
+                continue;
+            };
             match line.trim() {
                 "" => continue,
                 "/new" => voices.iter_mut().for_each(|voice| voice.said.clear()),
@@ -183,7 +183,15 @@ impl Room<'_> {
         let mut answers = Vec::new();
         for voice in voices {
             voice.said.push(Message::new("user", words));
-            let text = self.answer(voice, turn)?;
+            let text = match self.answer(voice, turn)? {
+                Ok(text) => text,
+                Err(full) => {
+                    voice.said.pop();
+                    let name = &voice.name;
+                    context.tell(format!("{name} cannot answer: {full}; /new begins anew"));
+                    continue;
+                }
+            };
             voice.said.push(Message::new("assistant", text.clone()));
             if !context.json {
                 let shown = match several {
@@ -200,7 +208,8 @@ impl Room<'_> {
         Ok(answers)
     }
 
-    fn answer(&self, voice: &Voice, turn: u64) -> Result<String> {
+    /// Returns what a voice says, or why its conversation has no room for more.
+    fn answer(&self, voice: &Voice, turn: u64) -> Result<Result<String, PromptProblem>> {
         let row = match self.prompting.form {
             PromptForm::Chat => Row {
                 messages: Some(voice.said.clone()),
@@ -235,7 +244,13 @@ impl Room<'_> {
             text = tokenizer.decode(&completion.tokens);
             Ok(())
         });
-        sampled.map_err(|error| LabError::from(LmError::Sample(error)))?;
-        Ok(text)
+        match sampled {
+            Ok(()) => Ok(Ok(text)),
+            Err(SampleError::Prompt {
+                problem: full @ PromptProblem::TooLong { .. },
+                ..
+            }) => Ok(Err(full)),
+            Err(error) => Err(LabError::from(LmError::Sample(error)).into()),
+        }
     }
 }

@@ -6,12 +6,30 @@ use anyhow::{Context as _, Result};
 use serde::Serialize;
 use serde_json::{Value, json};
 use undertone_core::exit;
-use undertone_lab::lm::Row;
 use undertone_lab::lm::rows::parse_lines;
-use undertone_store::write_atomic;
+use undertone_lab::lm::{LmBench, Row};
+use undertone_store::{StepRecord, Store};
 
-use crate::commands::work::{Finished, REPORT};
+use super::target;
+use crate::commands::work::{self, Finished, REPORT};
 use crate::context::Context;
+
+/// Checks, before the work, that the file of rows can be written; `record` is that of the step, if the store has it.
+pub fn check_output(
+    context: &Context,
+    store: &Store,
+    record: Option<&StepRecord>,
+    output: Option<&Path>,
+) -> Result<()> {
+    let Some(path) = output else { return Ok(()) };
+    let known = match record.filter(|_| path.exists()) {
+        None => None,
+        Some(record) => Some(work::silently(context, |control| {
+            LmBench { store, control }.row_bytes(record)
+        })?),
+    };
+    target::check_file("--output", path, known.as_deref())
+}
 
 /// Writes rows where they were asked for, or prints them, and says what they come to in `summary`.
 pub fn rows<R: Serialize>(
@@ -23,7 +41,7 @@ pub fn rows<R: Serialize>(
     print: impl Fn(&Row) -> String,
 ) -> Result<u8> {
     if let Some(path) = output {
-        write_atomic(path, rows)?;
+        target::write_file("--output", path, rows)?;
     }
     let mut value = object(finished);
     value["output"] = json!(output);

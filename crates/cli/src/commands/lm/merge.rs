@@ -8,7 +8,7 @@ use undertone_lab::lm::merge::{
 };
 use undertone_lab::{LabError, News};
 
-use super::{close, open};
+use super::{close, open, target};
 use crate::args::{LmMergeArgs, WeightsName};
 use crate::commands::work::{self, Task};
 use crate::context::Context;
@@ -33,6 +33,16 @@ pub fn run(context: &Context, args: &LmMergeArgs) -> Result<u8> {
             WeightsName::Bf16 => MergedPrecision::Bf16,
         },
     };
+    target::check_folder("--output", output)?;
+    // What is there may be what an earlier command wrote, whose record never came to its end.
+    let there = match is_occupied(output) {
+        false => None,
+        true if !output.join("config.json").is_file() => {
+            return Err(LabError::from(occupied(output)).into());
+        }
+        true => Some(merge_into(&run, &subject, output)?.0),
+    };
+    open::tell_missing_tokenizer(context, &subject, output)?;
     let store = context.store()?;
     let named = [
         ("model", Some(&run.model)),
@@ -58,7 +68,10 @@ pub fn run(context: &Context, args: &LmMergeArgs) -> Result<u8> {
                 reused: 0,
                 steps: 1,
             });
-            let (result, _) = merge_into(&run, &subject, output)?;
+            let result = match &there {
+                Some(result) => result.clone(),
+                None => merge_into(&run, &subject, output)?.0,
+            };
             control.worked(1);
             Ok(result)
         },
@@ -66,9 +79,10 @@ pub fn run(context: &Context, args: &LmMergeArgs) -> Result<u8> {
         |result: &MergeResult, recipe| present::lm_merge(result, Some(recipe)),
     )?;
     // A run that finished before may have written another folder, or one that is gone.
-    let found = match is_occupied(output) {
-        true => list(output).map_err(LabError::from)?,
-        false => merge_into(&run, &subject, output)?.0.files,
+    let found = match (there, is_occupied(output)) {
+        (Some(result), _) => result.files,
+        (None, true) => list(output).map_err(LabError::from)?,
+        (None, false) => merge_into(&run, &subject, output)?.0.files,
     };
     if found != finished.result.files {
         return Err(LabError::from(occupied(output)).into());
@@ -80,9 +94,5 @@ pub fn run(context: &Context, args: &LmMergeArgs) -> Result<u8> {
         Ok(format!("{}: {}", output.display(), names.join(", ")))
     })?;
     close::say_report(context, &finished);
-    if !found.iter().any(|file| file.name == "tokenizer.json") {
-        context
-            .say("the model's file gives no tokenizer.json: copy that of the original repository");
-    }
     Ok(exit::DONE)
 }

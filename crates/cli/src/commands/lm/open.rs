@@ -4,6 +4,7 @@ use std::path::Path;
 
 use anyhow::Result;
 use undertone_lab::LabError;
+use undertone_lab::lm::merge::writes_tokenizer;
 use undertone_lab::lm::speech::PromptForm;
 use undertone_lab::lm::{LmError, Named, Prompting, RowFile, Subject};
 use undertone_lm::sample::Sampling;
@@ -70,6 +71,18 @@ pub fn sampling(args: &SamplingArgs) -> Sampling {
         min_p: *min_p,
         threshold: *threshold,
     }
+}
+
+/// Says, before a model is written to `folder`, that its tokenizer will be missing there.
+pub fn tell_missing_tokenizer(context: &Context, subject: &Subject, folder: &Path) -> Result<()> {
+    if !writes_tokenizer(subject)? {
+        let folder = folder.display();
+        context.say(format!(
+            "a GGUF file with a SentencePiece vocabulary gives no tokenizer.json: `{folder}` opens once that of the original \
+             repository is copied into it"
+        ));
+    }
+    Ok(())
 }
 
 /// Says what nobody wrote and the model reads nevertheless.

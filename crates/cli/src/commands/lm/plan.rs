@@ -9,6 +9,12 @@ use crate::context::Context;
 use crate::environment;
 use crate::progress::seconds;
 
+/// Returns a number and what there are so many of: `1 row`, `2 rows`.
+pub fn counted(n: u64, one: &str) -> String {
+    let plural = if n == 1 { "" } else { "s" };
+    format!("{n} {one}{plural}")
+}
+
 /// The plan of a command.
 #[derive(Debug, Serialize)]
 pub struct Plan {

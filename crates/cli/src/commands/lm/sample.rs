@@ -11,7 +11,7 @@ use undertone_lab::lm::{LmBench, Row, RowFile, Speech};
 use undertone_lm::grammar::numbers_pattern;
 use undertone_lm::sample::SampleSettings;
 
-use super::plan::Plan;
+use super::plan::{Plan, counted};
 use super::{close, open};
 use crate::args::LmSampleArgs;
 use crate::commands::work::{self, Task};
@@ -77,13 +77,15 @@ pub fn run(context: &Context, args: &LmSampleArgs) -> Result<u8> {
     let job = SampleJob::new(run, &subject, &file, *batch)?;
     open::tell_system_line(context, job.system_line());
     if *show_prompt {
-        context.say(format!("the first prompt:\n{}", job.prompts[0].text));
+        context.tell(format!("the first prompt:\n{}", job.prompts[0].text));
     }
     let store = context.store()?;
-    let plan = plan(context, &job, store.lookup_step(&job.identity())?.is_some());
+    let record = store.lookup_step(&job.identity())?;
+    let plan = plan(context, &job, record.is_some());
     if *dry_run {
         return calibrated(plan, &job)?.print(context);
     }
+    close::check_output(context, &store, record.as_ref(), output.as_deref())?;
     if !plan.in_store {
         plan.say(context);
     }
@@ -144,9 +146,11 @@ fn plan(context: &Context, job: &SampleJob<'_>, in_store: bool) -> Plan {
     let config = job.subject.open.config();
     Plan {
         what: format!(
-            "{} completions of {} prompts ({prompt_tokens} tokens), at most {most_new_tokens} tokens",
-            job.completions(),
-            job.prompts.len()
+            "{} of {} ({}), at most {}",
+            counted(job.completions(), "completion"),
+            counted(job.prompts.len() as u64, "prompt"),
+            counted(prompt_tokens, "token"),
+            counted(most_new_tokens, "token"),
         ),
         in_store,
         tokens: prompt_tokens,
@@ -210,9 +214,9 @@ fn summary(result: &SampleResult) -> String {
             format!("; mean log-probability {mean:.3} nats a token")
         });
     format!(
-        "{} completions, {} tokens: {} ended by themselves, {} complete by their grammar, {} cut off{mean}",
-        result.completions,
-        result.completion_tokens,
+        "{}, {}: {} ended by themselves, {} complete by their grammar, {} cut off{mean}",
+        counted(result.completions, "completion"),
+        counted(result.completion_tokens, "token"),
         result.finishes.stop,
         result.finishes.grammar,
         result.finishes.length

@@ -9,7 +9,7 @@ use undertone_lab::lm::speech::Ending;
 use undertone_lab::lm::{LmBench, Row, RowFile};
 use undertone_lm::score::ScoreSettings;
 
-use super::plan::Plan;
+use super::plan::{Plan, counted};
 use super::{close, open};
 use crate::args::LmScoreArgs;
 use crate::commands::work::{self, Task};
@@ -69,13 +69,15 @@ pub fn run(context: &Context, args: &LmScoreArgs) -> Result<u8> {
     let job = ScoreJob::new(run, &subject, &file)?;
     open::tell_system_line(context, job.system_line());
     if *show_prompt {
-        context.say(format!("the first prompt:\n{}", job.first_prompt()));
+        context.tell(format!("the first prompt:\n{}", job.first_prompt()));
     }
     let store = context.store()?;
-    let plan = plan(context, &job, store.lookup_step(&job.identity())?.is_some());
+    let record = store.lookup_step(&job.identity())?;
+    let plan = plan(context, &job, record.is_some());
     if *dry_run {
         return calibrated(plan, &job)?.print(context);
     }
+    close::check_output(context, &store, record.as_ref(), output.as_deref())?;
     if !plan.in_store {
         plan.say(context);
     }
@@ -149,7 +151,11 @@ fn plan(context: &Context, job: &ScoreJob<'_>, in_store: bool) -> Plan {
     let tokens = tokens(job);
     let config = job.subject.open.config();
     Plan {
-        what: format!("{} rows of {tokens} tokens to score", job.rows().len()),
+        what: format!(
+            "{} of {} to score",
+            counted(job.rows().len() as u64, "row"),
+            counted(tokens, "token")
+        ),
         in_store,
         tokens,
         most_new_tokens: 0,
@@ -198,8 +204,9 @@ fn summary(result: &ScoreResult) -> String {
             format!("; mean log-probability {mean:.4} nats a token, perplexity {perplexity:.3}")
         });
     format!(
-        "{} rows, {} completion tokens{mean}",
-        result.n, result.completion_tokens
+        "{}, {}{mean}",
+        counted(result.n, "row"),
+        counted(result.completion_tokens, "completion token")
     )
 }
 
@@ -209,8 +216,8 @@ fn text(row: &Row) -> String {
     if let (Some(sum), Some(tokens)) = (row.sum, &row.completion_tokens) {
         let completion = row.completion.as_deref().unwrap_or_default();
         lines.push(format!(
-            "{sum:9.4}  {} tokens  {completion:?}",
-            tokens.len()
+            "{sum:9.4}  {}  {completion:?}",
+            counted(tokens.len() as u64, "token")
         ));
     }
     if let Some(next) = &row.next {

@@ -7,14 +7,14 @@ use std::time::Instant;
 use anyhow::Result;
 use serde_json::json;
 use undertone_core::{Seed, exit};
-use undertone_lab::LabError;
-use undertone_lab::lm::memory::{Trainable, training};
+use undertone_lab::lm::memory::{Guiding, Trainable, training};
 use undertone_lab::lm::merge::{Written, is_occupied, occupied, write_model};
 use undertone_lab::lm::speech::Ending;
 use undertone_lab::lm::train::{
     Means, Teacher, TrainInputs, TrainJob, TrainResult, TrainRun, TrainedPart,
 };
 use undertone_lab::lm::{LmBench, LmError, Subject};
+use undertone_lab::{Control, LabError};
 use undertone_lm::examples::Length;
 use undertone_lm::lora::{LoraConfig, LoraScaling, Projection};
 use undertone_lm::loss::{BaseKl, Objective};
@@ -23,10 +23,10 @@ use undertone_lm::optimiser::Optimiser;
 use undertone_lm::peft::{CONFIG_FILE, WEIGHTS_FILE, config_bytes, save_adapter, weights_bytes};
 use undertone_lm::schedule::{Decay, Schedule};
 use undertone_lm::train::TrainSettings;
-use undertone_store::{StepRecord, canonical_json, write_atomic};
+use undertone_store::{StepRecord, Store, canonical_json};
 
-use super::plan::Plan;
-use super::{close, keep, open};
+use super::plan::{Plan, counted};
+use super::{close, keep, open, target};
 use crate::args::{LmOptimiserName, LmTrainArgs, ObjectiveName, ScheduleName};
 use crate::commands::work::{self, Task};
 use crate::context::Context;
@@ -58,7 +58,7 @@ pub fn run(context: &Context, args: &LmTrainArgs) -> Result<u8> {
     let job = TrainJob::new(settings(args, inputs)?, inputs)?;
     open::tell_system_line(context, job.system_line());
     if args.show_prompt {
-        context.say(format!("the first prompt:\n{}", job.first_prompt()));
+        context.tell(format!("the first prompt:\n{}", job.first_prompt()));
     }
     let keep_now = keep::every(args.keep_every);
     let means = Means {
@@ -67,20 +67,17 @@ pub fn run(context: &Context, args: &LmTrainArgs) -> Result<u8> {
         keep_now: &keep_now,
     };
     let store = context.store()?;
-    let plan = plan(
-        context,
-        &job,
-        means,
-        store.lookup_step(&job.identity())?.is_some(),
-    );
+    let record = store.lookup_step(&job.identity())?;
+    let plan = plan(context, &job, means, record.is_some());
     if args.dry_run {
         return calibrated(plan, &job, means)?.print(context);
     }
+    // Better now than after hours of work.
+    check_targets(context, args, &job, &store, record.as_ref())?;
+    if let (true, Some(folder)) = (args.full, &args.output) {
+        open::tell_missing_tokenizer(context, &subject, folder)?;
+    }
     if !plan.in_store {
-        // Better now than after hours of work.
-        if let Some(folder) = args.output.as_deref().filter(|folder| is_occupied(folder)) {
-            return Err(LabError::from(occupied(folder)).into());
-        }
         plan.say(context);
     }
     let task = Task {
@@ -109,7 +106,7 @@ pub fn run(context: &Context, args: &LmTrainArgs) -> Result<u8> {
         |result: &TrainResult, recipe| present::lm_train(result, Some(recipe)),
     )?;
     if let Some(path) = &args.log {
-        write_atomic(path, &canonical_json(&finished.result.log)?)?;
+        target::write_file("--log", path, &canonical_json(&finished.result.log)?)?;
     }
     let written = match &args.output {
         None => None,
@@ -129,6 +126,42 @@ pub fn run(context: &Context, args: &LmTrainArgs) -> Result<u8> {
     })?;
     close::say_report(context, &finished);
     Ok(exit::DONE)
+}
+
+/// Checks that `--output` and `--log` can be written; `record` is that of the step, if the store has it.
+fn check_targets(
+    context: &Context,
+    args: &LmTrainArgs,
+    job: &TrainJob<'_>,
+    store: &Store,
+    record: Option<&StepRecord>,
+) -> Result<()> {
+    let known = record.map(|record| {
+        let silently = |control: &Control<'_>| -> Result<_, LabError> {
+            let bench = LmBench { store, control };
+            if let Some(folder) = args.output.as_deref().filter(|folder| is_occupied(folder)) {
+                write(job, &bench, record, folder)?;
+            }
+            job.log_bytes(&bench, record)
+        };
+        work::silently(context, silently)
+    });
+    match (&args.output, record) {
+        (Some(folder), Some(_)) => target::check_folder("--output", folder)?,
+        (Some(folder), None) => target::check_new_folder("--output", folder)?,
+        (None, _) => {}
+    }
+    let known = known.transpose()?;
+    let Some(log) = &args.log else { return Ok(()) };
+    if args
+        .output
+        .as_ref()
+        .is_some_and(|folder| log.starts_with(folder))
+    {
+        let problem = "--log lies in the folder of --output, which is written as a whole; name a file elsewhere";
+        return Err(Usage(problem.to_owned()).into());
+    }
+    target::check_file("--log", log, known.as_deref())
 }
 
 /// Returns what the flags come to.
@@ -362,15 +395,26 @@ pub(super) fn plan(
         config,
         run.precision,
         trainable,
+        Guiding {
+            teacher: job.teacher().map(|teacher| teacher.open.config()),
+            base_kl: run.settings.base_kl.is_some(),
+        },
         &run.settings.optimiser,
         means.kept_bytes,
         job.longest(),
         means.threads,
     );
-    let (rows, steps, batch) = (job.rows().len(), job.steps(), run.batch_rows);
     let tokens = job.total_tokens();
+    let (steps, batch) = (
+        counted(job.steps(), "step"),
+        counted(run.batch_rows.into(), "row"),
+    );
+    let (rows, in_all) = (
+        counted(job.rows().len() as u64, "row"),
+        counted(tokens, "token"),
+    );
     Plan {
-        what: format!("{what}: {steps} steps of {batch} rows, {rows} rows, {tokens} tokens in all"),
+        what: format!("{what}: {steps} of {batch}, {rows}, {in_all} in all"),
         in_store,
         tokens,
         most_new_tokens: 0,
@@ -451,15 +495,20 @@ fn summary(result: &TrainResult, output: Option<&Path>, written: Option<Written>
     let log = &result.log;
     let mut lines = Vec::new();
     if let (Some(first), Some(last)) = (log.steps.first(), log.steps.last()) {
-        let (n, first, last) = (log.steps.len(), first.loss, last.loss);
+        let (n, first, last) = (
+            counted(log.steps.len() as u64, "step"),
+            first.loss,
+            last.loss,
+        );
         lines.push(format!(
-            "{n} steps; loss {first:.4} in the first, {last:.4} in the last, nats a token"
+            "{n}; loss {first:.4} in the first, {last:.4} in the last, nats a token"
         ));
     }
     let evaluations = log.evaluations.iter();
-    lines.extend(
-        evaluations.map(|at| format!("after {} steps: loss {:.4} on --eval", at.step, at.loss)),
-    );
+    lines.extend(evaluations.map(|at| {
+        let steps = counted(at.step, "step");
+        format!("after {steps}: loss {:.4} on --eval", at.loss)
+    }));
     lines.push(match (output, written) {
         (Some(folder), Some(Written::Before)) => format!("{} was there already", folder.display()),
         (Some(folder), _) => format!("written to {}", folder.display()),

@@ -108,6 +108,8 @@ fn settings_that_cannot_be_used_are_named() -> TestResult {
         ("--top-p 2", "top_p"),
         ("--max-tokens 0", "--max-tokens"),
         ("-n 0", "--n"),
+        ("-n 4000000000", "at most 1000000"),
+        ("-n 4000000000 --dry-run", "at most 1000000"),
         ("--batch 0", "--batch"),
         ("--stop abcdefgh", "--stop"),
         ("--grammar (", "--grammar"),
@@ -116,8 +118,6 @@ fn settings_that_cannot_be_used_are_named() -> TestResult {
         ("--date today", "`today`"),
         ("--raw --system x", "--raw"),
     ] {
-        // A value that begins with a dash needs an equals sign.
-        let flags = flags.replace("--temperature -1", "--temperature=-1");
         check(&place, 2, &format!("{sample} {flags}"), &[words])?;
     }
     place.write_rows("rows.jsonl", &[json!({"prompt": "a", "completion": "b"})])?;
@@ -131,6 +131,7 @@ fn settings_that_cannot_be_used_are_named() -> TestResult {
         ("--eval rows.jsonl --eval-at 99", "--eval-at"),
         ("--full --rank 3", "--full"),
         ("--learning-rate nan", "--learning-rate"),
+        ("--learning-rate -1", "--learning-rate is -1"),
     ] {
         check(&place, 2, &format!("{train} {flags}"), &[words])?;
     }
@@ -173,15 +174,7 @@ fn tokens_of_another_vocabulary_are_not_taken_for_the_models() -> TestResult {
 #[test]
 fn a_model_without_a_template_asks_for_raw_prompts() -> TestResult {
     let place = Place::new()?;
-    let folder = place.path().join("plain");
-    fs::create_dir(&folder)?;
-    for entry in fs::read_dir(model("tiny-llama"))? {
-        let entry = entry?;
-        let name = entry.file_name();
-        if name != "tokenizer_config.json" && entry.file_type()?.is_file() {
-            fs::copy(entry.path(), folder.join(name))?;
-        }
-    }
+    copied(&place, "tiny-llama", &["tokenizer_config.json"])?;
     check(
         &place,
         2,
@@ -190,4 +183,117 @@ fn a_model_without_a_template_asks_for_raw_prompts() -> TestResult {
     )?;
     place.expect(0, "lm sample plain --prompt a --raw --max-tokens 2")?;
     Ok(())
+}
+
+#[test]
+fn files_that_are_there_are_not_replaced_and_the_work_does_not_begin() -> TestResult {
+    let place = Place::new()?;
+    let rows = [json!({"prompt": "a", "completion": "b"})];
+    let path = place.write_rows("rows.jsonl", &rows)?;
+    let before = fs::read(&path)?;
+    fs::create_dir(place.path().join("folder"))?;
+    let llama = llama();
+    let lines = [
+        format!("lm sample {llama} --prompts rows.jsonl -n 2 -o"),
+        format!("lm score {llama} --rows rows.jsonl -o"),
+        format!("lm train {llama} --rows rows.jsonl --steps 1 --log"),
+    ];
+    for line in &lines {
+        for (file, words) in [
+            ("rows.jsonl", "is there already and holds something else"),
+            ("folder", "`folder` is a folder"),
+            ("no/folder.jsonl", "there is no folder `no`"),
+        ] {
+            check(&place, 2, &format!("{line} {file}"), &[words, file])?;
+        }
+    }
+    let train = format!("lm train {llama} --rows rows.jsonl --steps 1");
+    for (flags, words) in [
+        ("-o out --log out/log.json", "--log lies in the folder"),
+        ("-o rows.jsonl/out", "`rows.jsonl`, above"),
+        ("-o ..", "does not end in a name"),
+        ("-o rows.jsonl", "not empty and holds something else"),
+    ] {
+        check(&place, 2, &format!("{train} {flags}"), &[words])?;
+    }
+    let merge = format!("lm merge {llama} -o");
+    fs::write(place.path().join("folder/mine"), b"mine")?;
+    for (folder, words) in [
+        ("folder", "not empty and holds something else"),
+        ("rows.jsonl", "not empty and holds something else"),
+        ("rows.jsonl/merged", "`rows.jsonl`, above"),
+    ] {
+        check(&place, 2, &format!("{merge} {folder}"), &[words])?;
+    }
+    assert_eq!(fs::read(&path)?, before);
+    assert!(place.run_folder("lm-").is_err(), "a run was begun");
+    // Once the step is in the store its own bytes may be there, and no others.
+    for line in &lines {
+        let line = format!("{line} out.json");
+        place.expect(0, &line)?;
+        place.expect(0, &line)?;
+        let out = place.path().join("out.json");
+        fs::write(&out, b"mine")?;
+        check(&place, 2, &line, &["out.json", "holds something else"])?;
+        assert_eq!(fs::read(&out)?, b"mine");
+        fs::remove_file(&out)?;
+    }
+    Ok(())
+}
+
+#[test]
+fn a_prompt_is_asked_for_by_both_its_names() -> TestResult {
+    let place = Place::new()?;
+    let sample = format!("lm sample {}", llama());
+    check(&place, 2, &sample, &["--prompts <FILE>", "--prompt <TEXT>"])?;
+    let score = format!("lm score {}", llama());
+    check(&place, 2, &score, &["--rows <FILE>", "--prompt <TEXT>"])
+}
+
+#[test]
+fn a_missing_file_of_rows_is_told_without_the_schema_of_a_line() -> TestResult {
+    let place = Place::new()?;
+    let line = format!("lm sample {} --prompts rows.jsonl", llama());
+    let ran = place.expect(2, &line)?;
+    assert!(!ran.stderr.contains("schema"), "{ran:?}");
+    fs::write(place.path().join("rows.jsonl"), b"[0,\"id1\",\"hello\"]")?;
+    check(&place, 2, &line, &["a line is an object", "schema lm-row"])?;
+    fs::write(place.path().join("rows.jsonl"), b"\xef\xbb\xbf{}")?;
+    check(&place, 2, &line, &["byte order mark"])
+}
+
+/// Copies a tiny model without the files in `without`.
+fn copied(place: &Place, name: &str, without: &[&str]) -> TestResult<std::path::PathBuf> {
+    let folder = place.path().join("plain");
+    fs::create_dir(&folder)?;
+    for entry in fs::read_dir(model(name))? {
+        let entry = entry?;
+        let name = entry.file_name();
+        let is_left_out = without.iter().any(|without| name == *without);
+        if !is_left_out && entry.file_type()?.is_file() {
+            fs::copy(entry.path(), folder.join(name))?;
+        }
+    }
+    Ok(folder)
+}
+
+#[test]
+fn a_missing_tokenizer_is_the_callers_to_bring() -> TestResult {
+    let place = Place::new()?;
+    copied(&place, "tiny-llama", &["tokenizer.json"])?;
+    let words = ["plain/tokenizer.json` is not there", "copy it from"];
+    check(&place, 2, "lm sample plain --prompt a", &words)
+}
+
+#[test]
+fn a_weight_that_is_no_number_is_told_with_its_file() -> TestResult {
+    let place = Place::new()?;
+    let folder = copied(&place, "tiny-llama", &[])?;
+    let weights = folder.join("model.safetensors");
+    let mut bytes = fs::read(&weights)?;
+    let end = bytes.len();
+    bytes[end - 4..].copy_from_slice(&f32::NAN.to_le_bytes());
+    fs::write(&weights, bytes)?;
+    let words = ["plain/model.safetensors`", "is not a finite number"];
+    check(&place, 2, "lm sample plain --prompt a", &words)
 }

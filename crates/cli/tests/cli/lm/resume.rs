@@ -64,6 +64,29 @@ fn sampled_rows_are_kept_one_by_one() -> TestResult {
 }
 
 #[test]
+fn scored_rows_are_kept_one_by_one() -> TestResult {
+    let (left_alone, place) = (Place::new()?, Place::new()?);
+    let line = format!(
+        "lm score {} --rows rows.jsonl --top 20 --next all --hidden 0,1,2 -o scores.jsonl",
+        llama()
+    );
+    let rows: Vec<_> = (0..1500)
+        .map(|i| json!({"prompt": format!("p{i}"), "completion": "abc".repeat(1 + i % 20)}))
+        .collect();
+    for place in [&left_alone, &place] {
+        place.write_rows("rows.jsonl", &rows)?;
+    }
+    left_alone.expect(0, &line)?;
+    let kills = killed(&place, &line, "rows", 3)?;
+    assert!(kills > 0, "it was never caught in the middle");
+    let scores = |place: &Place| fs::read(place.path().join("scores.jsonl"));
+    assert!(scores(&left_alone)? == scores(&place)?, "other scores");
+    assert_same(&left_alone.lasting()?, &place.lasting()?);
+    assert_eq!(fs::read_dir(place.store().join("partial"))?.count(), 0);
+    Ok(())
+}
+
+#[test]
 fn training_goes_on_from_its_last_state_to_the_same_bits() -> TestResult {
     let (left_alone, place) = (Place::new()?, Place::new()?);
     let line = format!(
