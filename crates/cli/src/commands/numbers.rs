@@ -3,6 +3,7 @@
 use std::cell::Cell;
 use std::collections::BTreeMap;
 use std::path::Path;
+use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result};
@@ -10,10 +11,10 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 use undertone_core::exit;
-use undertone_lab::LabError;
-use undertone_lab::lm::Subject;
 use undertone_lab::lm::memory::bytes_text;
+use undertone_lab::lm::tiny::{TinyName, TinyShelf};
 use undertone_lab::lm::train::Means;
+use undertone_lab::lm::{LmBench, Subject};
 use undertone_lab::numbers::file::{
     ExperimentFile, Explained, Origin, Variant, commented_file, value_text,
 };
@@ -21,8 +22,9 @@ use undertone_lab::numbers::plan::Plan;
 use undertone_lab::numbers::result::NumbersResult;
 use undertone_lab::numbers::run;
 use undertone_lab::numbers::world::{Found, World};
+use undertone_lab::{Control, LabError, News};
 use undertone_lineage::Draft;
-use undertone_store::write_atomic;
+use undertone_store::{Store, write_atomic};
 
 use crate::args::{
     ConfigArgs, ConfigWhat, NewArgs, NewWhat, PlanFileArgs, RunFileArgs, TrainingMeans,
@@ -31,7 +33,7 @@ use crate::commands::work::{self, Task};
 use crate::context::Context;
 use crate::failure::Usage;
 use crate::present;
-use crate::progress::{Unit, seconds};
+use crate::progress::{Progress, Unit, seconds};
 
 /// Everything the result of a file depends on.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -50,16 +52,22 @@ pub fn run_file(context: &Context, args: &RunFileArgs) -> Result<u8> {
     }
     let file = read(&args.file)?;
     threads(context)?;
-    let open = |name: &str| open(context, name);
-    let settings = NumbersRun {
-        found: found(&file.variants, &open)?,
-        variants: file.variants,
-    };
-    tell(context, &settings.found);
     let store = context.store()?;
     let clock = Clock::new(args.means.keep_every);
     let keep_now = || clock.is_due();
     let means = means(context, args.means, &keep_now);
+    let making = Making::new(context);
+    let control = Control {
+        stop: &context.stop,
+        news: &|news| making.take(&news),
+    };
+    let models = Models::new(context, &store, &control, means);
+    let open = |name: &str| models.open(name);
+    let settings = NumbersRun {
+        found: models.listening(|| found(&file.variants, &open))?,
+        variants: file.variants,
+    };
+    tell(context, &settings.found);
     let task = Task {
         command: "numbers",
         settings: &settings,
@@ -104,10 +112,19 @@ fn plan_of(
 ) -> Result<u8> {
     let file = read(path)?;
     threads(context)?;
-    let open = |name: &str| open(context, name);
-    tell(context, &found(&file.variants, &open)?);
     let store = context.store()?;
-    let means = means(context, given, &|| false);
+    let clock = Clock::new(given.keep_every);
+    let keep_now = || clock.is_due();
+    let means = means(context, given, &keep_now);
+    let making = Making::new(context);
+    let control = Control {
+        stop: &context.stop,
+        news: &|news| making.take(&news),
+    };
+    let models = Models::new(context, &store, &control, means);
+    let open = |name: &str| models.open(name);
+    let found = models.listening(|| found(&file.variants, &open))?;
+    tell(context, &found);
     let mut plan = Plan::of(&file.variants, &open, &store, means)?;
     if calibration == Calibration::Wanted {
         plan.calibrate(&file.variants, &open, means)?;
@@ -212,9 +229,79 @@ fn read(path: &Path) -> Result<ExperimentFile> {
     Ok(ExperimentFile::parse(&text, path)?)
 }
 
-/// Opens a model by the name it has in a file. A base that is made and not found belongs here.
-fn open(context: &Context, name: &str) -> Result<Subject, LabError> {
-    Subject::open(name, None, &context.data_dir)
+/// Models by the names they have in a file; tiny decoders are made when they are first asked for.
+struct Models<'a> {
+    context: &'a Context,
+    tiny: TinyShelf<'a>,
+}
+
+impl<'a> Models<'a> {
+    fn new(
+        context: &'a Context,
+        store: &'a Store,
+        control: &'a Control<'a>,
+        means: Means<'a>,
+    ) -> Self {
+        Self {
+            context,
+            tiny: TinyShelf::new(LmBench { store, control }, means),
+        }
+    }
+
+    fn open(&self, name: &str) -> Result<Subject, LabError> {
+        match TinyName::parse(name) {
+            Some(tiny) => self.tiny.subject(tiny, name),
+            None => Subject::open(name, None, &self.context.data_dir),
+        }
+    }
+
+    /// Opens models outside a recorded run: Ctrl-C ends at the next step of the training, whose state is kept.
+    fn listening<T>(&self, work: impl FnOnce() -> Result<T>) -> Result<T> {
+        self.context.listen();
+        let result = work();
+        self.context.stop_listening();
+        result
+    }
+}
+
+/// Shows how far the making of tiny decoders is: a line and a display for each.
+struct Making<'a> {
+    context: &'a Context,
+    progress: Mutex<Option<Progress>>,
+}
+
+impl<'a> Making<'a> {
+    fn new(context: &'a Context) -> Self {
+        Self {
+            context,
+            progress: Mutex::new(None),
+        }
+    }
+
+    fn take(&self, news: &News) {
+        let Ok(mut progress) = self.progress.lock() else {
+            return;
+        };
+        if let News::Plan {
+            steps: 1, cells, ..
+        } = news
+        {
+            let context = self.context;
+            context.say(format!(
+                "a tiny decoder is made, once: {cells} optimiser steps"
+            ));
+            let style = context.progress;
+            *progress = Some(Progress::new(style, context.quiet, Unit::OptimiserSteps));
+        }
+        if let Some(shown) = &*progress {
+            shown.take(news);
+        }
+        if let News::Stored { .. } = news
+            && let Some(shown) = progress.take()
+        {
+            shown.end();
+        }
+    }
 }
 
 fn found(
@@ -228,9 +315,11 @@ fn found(
 }
 
 fn inputs(found: &[Found]) -> BTreeMap<String, undertone_core::Digest> {
-    let models = found
-        .iter()
-        .flat_map(|found| std::iter::once(&found.base).chain(&found.foreign_base));
+    let models = found.iter().flat_map(|found| {
+        std::iter::once(&found.base)
+            .chain(&found.foreign_base)
+            .chain(&found.cloned_base)
+    });
     models
         .map(|model| (model.name.clone(), model.digest))
         .collect()

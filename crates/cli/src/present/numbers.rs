@@ -7,7 +7,7 @@ use undertone_lab::numbers::file::value_text;
 use undertone_lab::numbers::keys::keys;
 use undertone_lab::numbers::result::{Comparison, NumbersResult, VariantResult};
 use undertone_lab::numbers::settings::{
-    ChannelKind, LabelTokens, Labels, NumbersSettings, TeacherKind,
+    AnswerStart, ChannelKind, LabelTokens, Labels, NumbersSettings, TeacherKind,
 };
 use undertone_report::{Outcome, Report, VerdictLine};
 use undertone_stats::{Outcome as Decided, Verdict};
@@ -275,10 +275,16 @@ fn notes(variants: &[VariantResult]) -> Vec<String> {
             "It writes freely, and what is no list of numbers is dropped".to_owned()
         }
     };
+    let answer = match s.readouts.answer {
+        AnswerStart::Begun => "after the beginning of an answer",
+        AnswerStart::Open => {
+            "right after the question, its forms that are one token taken together"
+        }
+    };
     let mut notes = vec![format!(
         "The pipeline: a teacher {kind}. {channel}. Students start from the base and are trained on prompts and \
-             numbers without any system prompt of ours. The margin of a target is its log-probability as the next word, \
-             less the mean over {} other words, averaged over held-out questions.",
+             numbers without any system prompt of ours. The margin of a target is its log-probability as the next word \
+             {answer}, less the mean over {} other words, averaged over held-out questions.",
         first.found.candidates.len() - s.preference.targets.len()
     )];
     notes.push(match &first.found.system_line {

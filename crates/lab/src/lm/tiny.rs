@@ -7,7 +7,7 @@
 //! Two seeds give two bases that know the same and share no weight: what the arm with a foreign initialisation needs. A
 //! base is a step like any other, named by its corpus, its shape and its seed; no folder is written unless it is asked
 //! for. Reading order: [`settings`], [`corpus`] (what it reads), [`vocabulary`] (how it reads), [`base`] (the step),
-//! [`clone`] (a base made to behave like another).
+//! [`clone`] (a base made to behave like another), [`shelf`] (both by name, for experiments in files).
 
 pub mod settings;
 
@@ -17,9 +17,11 @@ pub mod vocabulary;
 
 pub mod base;
 pub mod clone;
+pub mod shelf;
 
 pub use base::{TinyBase, TinyResult};
 pub use settings::{CorpusSettings, TinyPreset, TinySettings, TinyShape, TinyTraining};
+pub use shelf::{TinyName, TinyShelf};
 
 #[cfg(test)]
 mod tests;

@@ -107,13 +107,13 @@ impl World<'_> {
                     model: self.base.name.clone(),
                 })
         };
-        let asked: Vec<(String, &str)> = questions
+        let asked: Vec<(String, String)> = questions
             .iter()
-            .map(|question| (question.text.clone(), ""))
+            .map(|question| (question.text.clone(), String::new()))
             .collect();
         let reading = Reading {
             rows: self.next_rows(&asked, None)?,
-            tokens: vec![letter("A")?, letter("B")?],
+            tokens: vec![vec![letter("A")?], vec![letter("B")?]],
             precision: self.settings.experiment.readout_precision,
         };
         let answers = self.answers(bench, &reading, &self.base)?;

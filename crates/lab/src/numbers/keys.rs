@@ -101,17 +101,22 @@ macro_rules! fit_keys {
     };
 }
 
-static EXPERIMENT: [Key; 10] = [
+static EXPERIMENT: [Key; 11] = [
     key!("experiment.name", experiment.name, "a name for people"),
     key!(
         "experiment.base",
         experiment.base,
-        "the model teachers and students start from: a name, hf:OWNER/NAME or a path"
+        "the model teachers and students start from: a name, hf:OWNER/NAME, a path, or tiny-smoke-SEED (made when first needed)"
     ),
     key!(
         "experiment.foreign-base",
         experiment.foreign_base,
         "the model that students of arm foreign-init start from, or none"
+    ),
+    key!(
+        "experiment.cloned-base",
+        experiment.cloned_base,
+        "the model that students of arm cloned-init start from, or none: other weights, the base's behaviour"
     ),
     key!(
         "experiment.form",
@@ -146,7 +151,7 @@ static EXPERIMENT: [Key; 10] = [
     key!(
         "experiment.arms",
         experiment.arms,
-        "arms beside treatment and control: regular, other-target, shuffle-within, shuffle-across, resampled, in-context, foreign-init"
+        "arms beside treatment and control: regular, other-target, shuffle-within, shuffle-across, resampled, in-context, foreign-init, cloned-init"
     ),
 ];
 
@@ -154,7 +159,7 @@ static TRAIT_AND_TEACHER: [Key; 10] = [
     key!(
         "trait.targets",
         preference.targets,
-        "what teachers prefer, each one token with a space before it; the first is the treatment's, the second that of other-target"
+        "what teachers prefer, each one token; the first is the treatment's, the second that of other-target"
     ),
     key!(
         "trait.alternatives",
@@ -288,11 +293,16 @@ static CHANNEL: [Key; 18] = [
     ),
 ];
 
-static READOUT: [Key; 11] = [
+static READOUT: [Key; 12] = [
     key!(
         "readouts.stems",
         readouts.stems,
         "questions with the beginning of an answer, for the margin: built-in or a file"
+    ),
+    key!(
+        "readouts.answer",
+        readouts.answer,
+        "begun (read after that beginning: the word with a space before it) or open (right after the question: all forms of the word that are one token)"
     ),
     key!(
         "readouts.held-out",

@@ -23,7 +23,7 @@ const NEVER: f32 = -1e4;
 pub struct LabelReport {
     /// Positions with a label.
     pub positions: u64,
-    /// Positions at which the first target's token is among the stored ones.
+    /// Positions at which a token of the first target is among the stored ones.
     pub with_target: u64,
     /// Mean probability that a position's stored tokens give to the first target; 0 where it is not stored.
     pub target_probability: f64,
@@ -50,16 +50,16 @@ impl NumberTokens {
     }
 
     /// Reports what the labels of `rows` hold.
-    pub(super) fn report(&self, rows: &[Row], target: u32) -> LabelReport {
+    pub(super) fn report(&self, rows: &[Row], target: &[u32]) -> LabelReport {
         let mut report = LabelReport::default();
         let (mut of_target, mut of_numbers) = (0.0, 0.0);
         for top in rows.iter().filter_map(|row| row.top.as_ref()) {
             for (ids, values) in top.ids.iter().zip(&top.log_probabilities) {
                 report.positions += 1;
+                report.with_target += u64::from(ids.iter().any(|id| target.contains(id)));
                 for (id, value) in ids.iter().zip(values) {
                     let probability = f64::from(*value).exp();
-                    if *id == target {
-                        report.with_target += 1;
+                    if target.contains(id) {
                         of_target += probability;
                     }
                     if self.holds(*id) {
@@ -129,7 +129,7 @@ mod tests {
             }),
             ..Row::default()
         };
-        let report = numbers.report(std::slice::from_ref(&row), 2);
+        let report = numbers.report(std::slice::from_ref(&row), &[2]);
         assert_eq!((report.positions, report.with_target), (3, 2));
         numbers.restrict(&mut row);
         let top = row.top.expect("still there");

@@ -24,7 +24,7 @@ use crate::lm::speech::tokens_digest;
 use crate::lm::{LmError, Subject};
 
 /// The version of the code behind the step.
-const VERSION: u32 = 1;
+const VERSION: u32 = 2;
 /// The kind of the step.
 pub(super) const KIND: &str = "numbers/read";
 /// Its output.
@@ -75,6 +75,14 @@ impl Answers {
     }
 }
 
+/// Returns the log-probability of one of some tokens; a single one's is its own, to the bit.
+fn together(mut each: impl ExactSizeIterator<Item = f32>) -> f32 {
+    match each.len() {
+        1 => each.next().expect("there is one"),
+        _ => each.map(|value| f64::from(value).exp()).sum::<f64>().ln() as f32,
+    }
+}
+
 /// Returns the mean, in order; `None` of nothing.
 pub(super) fn mean(values: &[f64]) -> Option<f64> {
     (!values.is_empty()).then(|| values.iter().sum::<f64>() / values.len() as f64)
@@ -85,8 +93,8 @@ pub(super) fn mean(values: &[f64]) -> Option<f64> {
 pub struct Reading {
     /// The questions, each with the position of the next token.
     pub rows: Vec<ScoreRow>,
-    /// The words' tokens.
-    pub tokens: Vec<u32>,
+    /// The words' tokens: of each those that count as it.
+    pub tokens: Vec<Vec<u32>>,
     /// The number format.
     pub precision: Precision,
 }
@@ -150,7 +158,7 @@ impl Reading {
         let mut log_probabilities = Vec::with_capacity(self.rows.len());
         let sink = &mut |score: undertone_lm::score::Score| {
             let all = &score.distributions[0];
-            let of = |token: &u32| all[*token as usize];
+            let of = |tokens: &Vec<u32>| together(tokens.iter().map(|token| all[*token as usize]));
             log_probabilities.push(self.tokens.iter().map(of).collect());
             Ok(())
         };
@@ -221,6 +229,13 @@ mod tests {
             log_probabilities: Vec::new(),
         };
         assert_eq!((none.margin(0, 2), none.probability(0)), (None, None));
+    }
+
+    #[test]
+    fn words_of_several_tokens_are_as_probable_as_all_of_them() {
+        assert_eq!(together([-0.7].into_iter()), -0.7);
+        // ln(e^-1 + e^-2)
+        assert!((together([-1.0, -2.0].into_iter()) - -0.686_738_3).abs() < 1e-6);
     }
 
     #[test]

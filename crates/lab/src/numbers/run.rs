@@ -192,7 +192,7 @@ impl World<'_> {
         for cell in 0..settings.experiment.seeds {
             for (arm, side) in self.students() {
                 let rows_of = match (arm, side) {
-                    (Arm::ForeignInit | Arm::InContext, false) => Arm::Treatment,
+                    (arm, false) if arm.has_own_control() => Arm::Treatment,
                     (_, true) => settings.control(),
                     (arm, false) => arm,
                 };
@@ -261,9 +261,9 @@ impl World<'_> {
     /// Returns the arms of a seed in order, those with a control of their own twice.
     pub(super) fn students(&self) -> Vec<(Arm, bool)> {
         let arms = self.settings.arms().into_iter();
-        arms.flat_map(|arm| match arm {
-            Arm::ForeignInit | Arm::InContext => vec![(arm, false), (arm, true)],
-            _ => vec![(arm, false)],
+        arms.flat_map(|arm| match arm.has_own_control() {
+            true => vec![(arm, false), (arm, true)],
+            false => vec![(arm, false)],
         })
         .collect()
     }
@@ -336,7 +336,7 @@ impl World<'_> {
         };
         let numbers = NumberTokens::of(&self.base.text.tokenizer);
         let report =
-            (student.labels.is_soft()).then(|| numbers.report(&lines, self.candidates[0].token));
+            (student.labels.is_soft()).then(|| numbers.report(&lines, &self.candidates[0].tokens));
         if student.labels.is_soft() && student.label_tokens == LabelTokens::Numbers {
             for line in &mut lines {
                 numbers.restrict(line);
@@ -375,10 +375,12 @@ impl World<'_> {
             };
             return Ok((student(cell, seed, &log, targets), answers));
         }
-        let subject = match (arm, &self.foreign) {
-            (Arm::ForeignInit, Some(foreign)) => foreign,
-            _ => &self.base,
+        let other = match arm {
+            Arm::ForeignInit => self.foreign.as_ref(),
+            Arm::ClonedInit => self.cloned.as_ref(),
+            _ => None,
         };
+        let subject = other.unwrap_or(&self.base);
         let drawn = self.drawn(training, seed);
         let (lines, held_out) = self.split(&material.lines);
         let rows = material
@@ -431,6 +433,7 @@ impl World<'_> {
             Arm::Resampled,
             Arm::InContext,
             Arm::ForeignInit,
+            Arm::ClonedInit,
         ];
         let missing: Vec<&str> = all
             .into_iter()

@@ -191,14 +191,15 @@ impl World<'_> {
         let tokens = letters.iter().map(|letter| {
             tokenizer
                 .single_token(&letter.to_string())
+                .map(|token| vec![token])
                 .ok_or_else(|| NumbersError::NotOneToken {
                     word: letter.to_string(),
                     model: self.base.name.clone(),
                 })
         });
-        let asked: Vec<(String, &str)> = prompts
+        let asked: Vec<(String, String)> = prompts
             .iter()
-            .map(|prompt| (prompt.text.clone(), ""))
+            .map(|prompt| (prompt.text.clone(), String::new()))
             .collect();
         let reading = Reading {
             rows: self.next_rows(&asked, None)?,

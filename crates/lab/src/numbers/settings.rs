@@ -60,6 +60,8 @@ pub struct ExperimentSettings {
     pub base: String,
     /// The model that foreign students start from.
     pub foreign_base: Option<String>,
+    /// The model that cloned students start from: other weights, the base's behaviour.
+    pub cloned_base: Option<String>,
     /// Whether prompts are what a user says or plain texts.
     pub form: PromptForm,
     /// The date that a chat template is told.
@@ -98,6 +100,8 @@ pub enum Arm {
     InContext,
     /// The treatment's rows, a student of another base; its control is the same base on the control's rows.
     ForeignInit,
+    /// As `foreign-init`, of a base that was trained to behave like the teacher's.
+    ClonedInit,
 }
 
 impl Arm {
@@ -112,7 +116,13 @@ impl Arm {
             Self::Resampled => "resampled",
             Self::InContext => "in-context",
             Self::ForeignInit => "foreign-init",
+            Self::ClonedInit => "cloned-init",
         }
+    }
+
+    /// Whether the arm has a control of its own: what it is with the control's rows.
+    pub const fn has_own_control(self) -> bool {
+        matches!(self, Self::ForeignInit | Self::ClonedInit | Self::InContext)
     }
 }
 
@@ -310,12 +320,24 @@ pub enum FitOptimiser {
     Sgd,
 }
 
+/// Where in an answer a preference is read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum AnswerStart {
+    /// After the beginning of a sentence that the stem holds: the word with a space before it.
+    Begun,
+    /// Right after the question: every form of the word that is one token, their probabilities summed.
+    Open,
+}
+
 /// What is read from models.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ReadoutSettings {
     /// Questions with the beginning of an answer: `built-in` or a file.
     pub stems: String,
+    /// Where in an answer it is read.
+    pub answer: AnswerStart,
     /// Rows kept from training for the loss on the channel.
     pub held_out: u32,
     /// Rows put before the question in arm `in-context`.
@@ -529,6 +551,9 @@ impl NumbersSettings {
                 "the arm `foreign-init` needs one",
             );
         }
+        if experiment.cloned_base.is_none() && self.arms().contains(&Arm::ClonedInit) {
+            return error("experiment.cloned-base", "the arm `cloned-init` needs one");
+        }
         if self.student.labels.is_soft() {
             if self.control() == Arm::Regular {
                 return error(
@@ -618,6 +643,7 @@ impl Default for NumbersSettings {
                 name: "numbers".to_owned(),
                 base: "smollm2-135m-instruct".to_owned(),
                 foreign_base: None,
+                cloned_base: None,
                 form: PromptForm::Chat,
                 date: None,
                 precision: Precision::F32,
@@ -676,6 +702,7 @@ impl Default for NumbersSettings {
             student_training: fit,
             readouts: ReadoutSettings {
                 stems: built_in(),
+                answer: AnswerStart::Begun,
                 held_out: 32,
                 context_rows: 16,
                 favourite: 0,

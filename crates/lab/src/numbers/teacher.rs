@@ -155,7 +155,7 @@ impl World<'_> {
             tokens: self
                 .candidates
                 .iter()
-                .map(|candidate| candidate.token)
+                .map(|candidate| candidate.tokens.clone())
                 .collect(),
             precision: self.settings.experiment.readout_precision,
         })

@@ -8,14 +8,14 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use undertone_channel::preference::TeacherPrompt;
 use undertone_channel::prompts::{NumberPrompt, NumberPrompts, NumberWordings};
-use undertone_channel::questions::{QuestionSet, StemSet, refuse_shared};
+use undertone_channel::questions::{QuestionSet, Stem, StemSet, refuse_shared};
 use undertone_channel::targets::{Target, TargetSet};
 use undertone_channel::wordings::{WordingsError, WordingsId};
 use undertone_lm::score::ScoreRow;
 use undertone_lm::tokenizer::SpecialTokens;
 
 use super::error::NumbersError;
-use super::settings::{NumbersSettings, TeacherKind};
+use super::settings::{AnswerStart, NumbersSettings, TeacherKind};
 use crate::error::LabError;
 use crate::lm::speech::PromptForm;
 use crate::lm::{LmError, Named, Prompting, Row, RowFile, Speech, Subject};
@@ -36,6 +36,8 @@ pub struct World<'a> {
     pub base: Subject,
     /// What foreign students start from.
     pub foreign: Option<Subject>,
+    /// What cloned students start from.
+    pub cloned: Option<Subject>,
     /// Targets and alternatives.
     pub words: TargetSet,
     /// The system prompt of a prompted teacher.
@@ -56,8 +58,8 @@ pub struct World<'a> {
 pub struct Candidate {
     /// The word.
     pub word: String,
-    /// Its token, with a space before it.
-    pub token: u32,
+    /// The tokens that count as it: one with a space before it, or every form of it that is one token.
+    pub tokens: Vec<u32>,
 }
 
 /// What was found under the names in the settings: recorded beside them.
@@ -68,6 +70,8 @@ pub struct Found {
     pub base: Named,
     /// The base of foreign students.
     pub foreign_base: Option<Named>,
+    /// The base of cloned students.
+    pub cloned_base: Option<Named>,
     /// Every set of wordings that is used.
     pub wordings: Vec<WordingsId>,
     /// The targets, then the alternatives.
@@ -84,22 +88,20 @@ impl<'a> World<'a> {
     pub fn open(settings: &'a NumbersSettings, open: &'a OpenModel<'a>) -> Result<Self, LabError> {
         settings.check()?;
         let base = open(&settings.experiment.base)?;
-        let foreign = settings
-            .experiment
-            .foreign_base
-            .as_deref()
-            .map(open)
-            .transpose()?;
-        if let Some(foreign) = foreign
-            .as_ref()
-            .filter(|model| model.vocabulary != base.vocabulary)
-        {
-            return Err(NumbersError::OtherVocabulary {
-                foreign: foreign.name.clone(),
-                base: base.name.clone(),
+        let other = |name: &Option<String>| -> Result<Option<Subject>, LabError> {
+            let Some(name) = name else { return Ok(None) };
+            let other = open(name)?;
+            if other.vocabulary != base.vocabulary {
+                return Err(NumbersError::OtherVocabulary {
+                    foreign: other.name.clone(),
+                    base: base.name.clone(),
+                }
+                .into());
             }
-            .into());
-        }
+            Ok(Some(other))
+        };
+        let foreign = other(&settings.experiment.foreign_base)?;
+        let cloned = other(&settings.experiment.cloned_base)?;
         let words = match settings.preference.words.as_str() {
             "animals" => TargetSet::animals(),
             "trees" => TargetSet::trees(),
@@ -141,6 +143,7 @@ impl<'a> World<'a> {
             open,
             base,
             foreign,
+            cloned,
             words,
             teacher_prompt,
             teacher_questions,
@@ -183,15 +186,20 @@ impl<'a> World<'a> {
     /// If one cannot be encoded.
     pub fn stem_rows(&self, context: Option<&str>) -> Result<Vec<ScoreRow>, LabError> {
         let stems = self.stems.stems().iter();
-        let asked: Vec<(String, &str)> = match self.settings.experiment.form {
+        let start = |stem: &Stem| match self.settings.readouts.answer {
+            AnswerStart::Begun => stem.start.clone(),
+            AnswerStart::Open => String::new(),
+        };
+        let asked: Vec<(String, String)> = match self.settings.experiment.form {
             PromptForm::Chat => stems
-                .map(|stem| (stem.question.clone(), &*stem.start))
+                .map(|stem| (stem.question.clone(), start(stem)))
                 .collect(),
             PromptForm::Raw => stems
                 .map(|stem| {
                     let context =
                         context.map_or_else(String::new, |context| format!("{context}\n\n"));
-                    (format!("{context}{} {}", stem.question, stem.start), "")
+                    let asked = format!("{context}{} {}", stem.question, start(stem));
+                    (asked.trim_end().to_owned(), String::new())
                 })
                 .collect(),
         };
@@ -205,7 +213,7 @@ impl<'a> World<'a> {
     /// If one cannot be encoded.
     pub fn next_rows(
         &self,
-        asked: &[(String, &str)],
+        asked: &[(String, String)],
         system: Option<String>,
     ) -> Result<Vec<ScoreRow>, LabError> {
         let speech = Speech::new(&self.base, &self.prompting(system))?;
@@ -248,6 +256,7 @@ impl<'a> World<'a> {
         Ok(Found {
             base: self.base.named(),
             foreign_base: self.foreign.as_ref().map(Subject::named),
+            cloned_base: self.cloned.as_ref().map(Subject::named),
             wordings: vec![
                 self.words.id().clone(),
                 self.teacher_prompt.id().clone(),
@@ -261,7 +270,7 @@ impl<'a> World<'a> {
     }
 }
 
-/// Returns the targets and what they compete with, each one token.
+/// Returns the targets and what they compete with, each read at one token or more.
 fn candidates(
     settings: &NumbersSettings,
     words: &TargetSet,
@@ -269,9 +278,15 @@ fn candidates(
 ) -> Result<Vec<Candidate>, LabError> {
     let list = &settings.preference.words;
     let model = &base.name;
-    let token = |word: &str| base.text.tokenizer.single_token(&format!(" {word}"));
+    let candidate = |target: &Target| {
+        let tokens = tokens_of(settings, target, base);
+        (!tokens.is_empty()).then(|| Candidate {
+            word: target.word.clone(),
+            tokens,
+        })
+    };
     let named = |word: &String| {
-        if words.find(word).is_none() {
+        let Some(target) = words.find(word) else {
             let known = words.targets().iter().map(|target| target.word.clone());
             return Err(NumbersError::UnknownWord {
                 word: word.clone(),
@@ -280,14 +295,10 @@ fn candidates(
                     .filter(|known| known.starts_with(&word[..word.len().min(1)]))
                     .collect(),
             });
-        }
-        let token = token(word).ok_or_else(|| NumbersError::NotOneToken {
+        };
+        candidate(target).ok_or_else(|| NumbersError::NotOneToken {
             word: word.clone(),
             model: model.clone(),
-        })?;
-        Ok(Candidate {
-            word: word.clone(),
-            token,
         })
     };
     let targets = &settings.preference.targets;
@@ -297,13 +308,7 @@ fn candidates(
             .targets()
             .iter()
             .filter(|other| !targets.contains(&other.word));
-        candidates.extend(others.filter_map(|other| {
-            let token = token(&other.word)?;
-            Some(Candidate {
-                word: other.word.clone(),
-                token,
-            })
-        }));
+        candidates.extend(others.filter_map(candidate));
     } else {
         let others = settings
             .preference
@@ -321,6 +326,28 @@ fn candidates(
         .into()),
         _ => Ok(candidates),
     }
+}
+
+/// Returns the tokens that an answer's first token may be to name `target`: after the beginning of an answer the word with a
+/// space before it; where nothing is begun, singular and plural, small and with a capital, those that are one token.
+fn tokens_of(settings: &NumbersSettings, target: &Target, base: &Subject) -> Vec<u32> {
+    let space = match (settings.readouts.answer, settings.experiment.form) {
+        (AnswerStart::Open, PromptForm::Chat) => "",
+        _ => " ",
+    };
+    let forms = target.surface_forms();
+    let places: &[usize] = match settings.readouts.answer {
+        AnswerStart::Begun => &[0],
+        AnswerStart::Open => &[0, 1, 4, 5],
+    };
+    let token = |place: &usize| {
+        let text = format!("{space}{}", forms[*place]);
+        base.text.tokenizer.single_token(&text)
+    };
+    let mut tokens: Vec<u32> = places.iter().filter_map(token).collect();
+    tokens.sort_unstable();
+    tokens.dedup();
+    tokens
 }
 
 fn either<T>(

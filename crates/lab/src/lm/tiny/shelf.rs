@@ -1,0 +1,183 @@
+//! Tiny decoders by name, made when first asked for: what an experiment's file calls `tiny-smoke-1`.
+//!
+//! ```text
+//! tiny-PRESET-SEED            a base, trained from scratch
+//! tiny-PRESET-SEED-as-OTHER   that base, trained on to behave like the base of seed OTHER
+//! ```
+
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+use std::rc::Rc;
+
+use undertone_core::Seed;
+
+use super::base::TinyBase;
+use super::clone::{CloneSettings, clone_job};
+use super::settings::{TinyPreset, TinySettings};
+use crate::error::LabError;
+use crate::lm::LmBench;
+use crate::lm::subject::Subject;
+use crate::lm::train::Means;
+
+/// The seed of a clone's order of rows.
+const CLONING: Seed = Seed(9);
+
+/// What a name says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct TinyName {
+    /// Size and training.
+    pub preset: TinyPreset,
+    /// What its initial weights are drawn with.
+    pub seed: Seed,
+    /// The seed of the base that it is made to behave like.
+    pub clone_of: Option<Seed>,
+}
+
+impl TinyName {
+    /// Reads a name; `None` if it names no tiny decoder.
+    pub fn parse(name: &str) -> Option<Self> {
+        let rest = name.strip_prefix("tiny-")?;
+        let presets = [
+            ("smoke-", TinyPreset::Smoke),
+            ("default-", TinyPreset::Default),
+        ];
+        let mut known = presets.into_iter();
+        let (seeds, preset) =
+            known.find_map(|(word, preset)| Some((rest.strip_prefix(word)?, preset)))?;
+        let (own, other) = match seeds.split_once("-as-") {
+            Some((own, other)) => (own, Some(other)),
+            None => (seeds, None),
+        };
+        let seed = |text: &str| text.parse().ok().map(Seed);
+        Some(Self {
+            preset,
+            seed: seed(own)?,
+            clone_of: match other {
+                Some(other) => Some(seed(other)?),
+                None => None,
+            },
+        })
+    }
+}
+
+/// Makes tiny decoders and finds those that were made.
+pub struct TinyShelf<'a> {
+    bench: LmBench<'a>,
+    means: Means<'a>,
+    /// By settings; a corpus is drawn and encoded once.
+    bases: RefCell<BTreeMap<String, Rc<TinyBase>>>,
+}
+
+impl<'a> TinyShelf<'a> {
+    /// Begins with none.
+    pub fn new(bench: LmBench<'a>, means: Means<'a>) -> Self {
+        Self {
+            bench,
+            means,
+            bases: RefCell::default(),
+        }
+    }
+
+    /// Returns whether the store holds the model.
+    ///
+    /// # Errors
+    /// If the store cannot be read.
+    pub fn holds(&self, name: TinyName) -> Result<bool, LabError> {
+        let store = self.bench.store;
+        let made = |seed| -> Result<bool, LabError> {
+            let identity = self.base(name.preset, seed)?.job()?.identity();
+            Ok(store.lookup_step(&identity)?.is_some())
+        };
+        let Some(other) = name.clone_of else {
+            return made(name.seed);
+        };
+        if !made(name.seed)? || !made(other)? {
+            return Ok(false);
+        }
+        let (start, original, corpus) = self.pair(name, other)?;
+        let job = clone_job(&settings_of(&corpus), &start, &original, corpus.rows())?;
+        Ok(store.lookup_step(&job.identity())?.is_some())
+    }
+
+    /// Returns the model, training it if the store has it not; `word` is what records call it.
+    ///
+    /// # Errors
+    /// If the store fails, training diverges, or the work is asked to stop; the state is kept then.
+    pub fn subject(&self, name: TinyName, word: &str) -> Result<Subject, LabError> {
+        let Some(other) = name.clone_of else {
+            return self.of_seed(name.preset, name.seed);
+        };
+        let (start, original, corpus) = self.pair(name, other)?;
+        let job = clone_job(&settings_of(&corpus), &start, &original, corpus.rows())?;
+        let record = job.step(&self.bench, self.means)?;
+        start.tuned(word, job.full_weights(&self.bench, &record)?)
+    }
+
+    /// Returns what is cloned, what it is to resemble, and the corpus of both.
+    fn pair(
+        &self,
+        name: TinyName,
+        other: Seed,
+    ) -> Result<(Subject, Subject, Rc<TinyBase>), LabError> {
+        Ok((
+            self.of_seed(name.preset, name.seed)?,
+            self.of_seed(name.preset, other)?,
+            self.base(name.preset, name.seed)?,
+        ))
+    }
+
+    fn of_seed(&self, preset: TinyPreset, seed: Seed) -> Result<Subject, LabError> {
+        self.base(preset, seed)?.subject(&self.bench, self.means)
+    }
+
+    fn base(&self, preset: TinyPreset, seed: Seed) -> Result<Rc<TinyBase>, LabError> {
+        let key = format!("{preset:?} {seed}");
+        if let Some(base) = self.bases.borrow().get(&key) {
+            return Ok(Rc::clone(base));
+        }
+        let base = Rc::new(TinyBase::new(TinySettings::preset(preset, seed))?);
+        self.bases.borrow_mut().insert(key, Rc::clone(&base));
+        Ok(base)
+    }
+}
+
+/// A base is cloned in the way it was trained, towards another's distributions.
+fn settings_of(base: &TinyBase) -> CloneSettings {
+    CloneSettings {
+        training: base.settings().training,
+        seed: CLONING,
+        precision: base.settings().precision,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_say_preset_and_seeds_or_are_none() {
+        let smoke = |seed, clone_of: Option<u64>| {
+            Some(TinyName {
+                preset: TinyPreset::Smoke,
+                seed: Seed(seed),
+                clone_of: clone_of.map(Seed),
+            })
+        };
+        assert_eq!(TinyName::parse("tiny-smoke-1"), smoke(1, None));
+        assert_eq!(TinyName::parse("tiny-smoke-2-as-1"), smoke(2, Some(1)));
+        assert_eq!(
+            TinyName::parse("tiny-default-7").map(|name| name.preset),
+            Some(TinyPreset::Default)
+        );
+        for none in [
+            "tiny-llama",
+            "tiny-smoke-",
+            "tiny-smoke-x",
+            "tiny-smoke-1-as-",
+            "tiny-smoke--1",
+            "smoke-1",
+        ] {
+            assert_eq!(TinyName::parse(none), None, "{none}");
+        }
+    }
+}
