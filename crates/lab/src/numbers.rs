@@ -6,7 +6,7 @@
 //! ```
 //! Reading order: [`settings`] says what an experiment is, [`mod@file`] how it is written, [`world`] what its names mean;
 //! [`teacher`], [`source`] and [`student`] do the steps, [`reading`] reads a model, [`run`] puts them together, and
-//! [`result`] says what came out.
+//! [`result`] says what came out, [`trace`] what came from what.
 
 pub mod error;
 pub mod settings;
@@ -30,3 +30,4 @@ pub mod sampled;
 pub mod plan;
 pub mod result;
 pub mod run;
+pub mod trace;

@@ -21,6 +21,7 @@ use undertone_lab::numbers::file::{
 use undertone_lab::numbers::plan::Plan;
 use undertone_lab::numbers::result::NumbersResult;
 use undertone_lab::numbers::run;
+use undertone_lab::numbers::trace::trace;
 use undertone_lab::numbers::world::{Found, World};
 use undertone_lab::{Control, LabError, News};
 use undertone_lineage::Draft;
@@ -32,6 +33,7 @@ use crate::args::{
 use crate::commands::work::{self, Task};
 use crate::context::Context;
 use crate::failure::Usage;
+use crate::origins::{self, Bases};
 use crate::present;
 use crate::progress::{Progress, Unit, seconds};
 
@@ -79,8 +81,21 @@ pub fn run_file(context: &Context, args: &RunFileArgs) -> Result<u8> {
         &store,
         &task,
         |control| run::run(&settings.variants, &open, &store, control, means),
-        // TODO: the teachers, rows and students of a run, once its steps say which digests they read.
-        |_, _| Ok(Draft::observed()),
+        |origins, result: &NumbersResult| {
+            let mut draft = Draft::observed();
+            for (variant, result) in settings.variants.iter().zip(&result.variants) {
+                let world = World::open(&variant.settings, &open)?;
+                let bases = Bases {
+                    base: &world.base,
+                    foreign: world.foreign.as_ref(),
+                    cloned: world.cloned.as_ref(),
+                    tiny: &models.tiny,
+                };
+                let made = trace(variant, &open, &store, means)?;
+                draft.extend(origins::numbers(origins, variant, &bases, &made, result)?);
+            }
+            Ok(draft)
+        },
         |result: &NumbersResult, recipe| present::numbers(result, Some(recipe)),
     )?;
     let report = present::numbers(&finished.result, None);

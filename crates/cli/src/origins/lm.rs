@@ -41,26 +41,23 @@ pub fn sampled(
     let model = subject_model(&mut draft, subject)?;
     let asked = rows_of(&mut draft, prompts)?;
     let within = done(&mut draft, origins, identity)?;
-    let bytes = origins.store.get(&result.rows)?;
-    let rows = read_rows(&bytes[..], Some("")).context("stored rows cannot be read")?;
     draft.within(Some(within));
-    let written = draft.entity(Entity::Dataset(Dataset {
-        name: Some(origins.name("rows")),
-        files: vec![origins.object("rows.jsonl", &result.rows)?],
-        row_set: Some(rows.digest),
-        rows: Some(rows.n),
-        channel: result
-            .settings
-            .grammar
-            .as_ref()
-            .map(|_| "constrained by a grammar".to_owned()),
-        origin: Some(Origin::Models),
-    }));
+    let channel = result
+        .settings
+        .grammar
+        .as_ref()
+        .map(|_| "constrained by a grammar");
+    let (written, n) = stored_rows(
+        &mut draft,
+        origins,
+        &result.rows,
+        (origins.name("rows"), channel),
+    )?;
     let system = result.settings.prompting.system.as_ref();
     let prompt = system.or(result.settings.prompt.as_ref());
     let prompt = prompt.map(|text| Digest::of(text.as_bytes()));
     draft
-        .edge(written, model, Relation::GeneratedBy { rows: Some(rows.n) })
+        .edge(written, model, Relation::GeneratedBy { rows: Some(n) })
         .edge(written, asked, Relation::PromptedWith { prompt });
     Ok(draft)
 }
@@ -114,12 +111,13 @@ pub fn trained(
     Ok(draft)
 }
 
-/// The draft of a tiny decoder: the weights it started from, which its seed names, and the corpus it read.
+/// The draft of a tiny decoder, and the decoder: the weights it started from, which its seed names, and the corpus it read.
 pub fn pretrained(
     origins: &Origins<'_>,
     identity: &StepIdentity,
     result: &TinyResult,
-) -> Result<Draft> {
+    name: Name,
+) -> Result<(Draft, EntityId)> {
     let mut draft = Draft::observed();
     let settings = &result.settings;
     let drawn =
@@ -149,7 +147,7 @@ pub fn pretrained(
         .get("weights")
         .context("a training step has weights")?;
     let base = draft.entity(Entity::Model(Model {
-        name: Some(origins.name("model")),
+        name: Some(name),
         files: vec![origins.object("model.safetensors", weights)?],
         architecture: Some(architecture),
         dtype: Some("f32".to_owned()),
@@ -160,7 +158,8 @@ pub fn pretrained(
     draft
         .edge(base, start, Relation::InitialisedFrom { how })
         .edge(base, corpus, Relation::TrainedOn { rows });
-    Ok(draft)
+    draft.within(None);
+    Ok((draft, base))
 }
 
 /// The draft of a merged model in `folder`.
@@ -223,12 +222,47 @@ pub fn scored(
     Ok(draft)
 }
 
+/// Describes rows that a step wrote into the store; returns them and their number.
+pub(super) fn stored_rows(
+    draft: &mut Draft,
+    origins: &Origins<'_>,
+    digest: &Digest,
+    (name, channel): (Name, Option<&str>),
+) -> Result<(EntityId, u64)> {
+    let bytes = origins.store.get(digest)?;
+    let rows = read_rows(&bytes[..], Some("")).context("stored rows cannot be read")?;
+    let dataset = draft.entity(Entity::Dataset(Dataset {
+        name: Some(name),
+        files: vec![origins.object("rows.jsonl", digest)?],
+        row_set: Some(rows.digest),
+        rows: Some(rows.n),
+        channel: channel.map(str::to_owned),
+        origin: Some(Origin::Models),
+    }));
+    Ok((dataset, rows.n))
+}
+
+/// Returns the digest of rows, whatever their order.
+pub(super) fn row_set(file: &RowFile) -> Result<Digest> {
+    let digests = file
+        .rows
+        .iter()
+        .map(|row| Ok(row_digest(&canonical_json(row)?)?))
+        .collect::<Result<Vec<Digest>>>()?;
+    Ok(row_set_digest(digests))
+}
+
 /// Describes a model that was opened, with its adapter; returns the younger of the two.
-fn subject_model(draft: &mut Draft, subject: &Subject) -> Result<EntityId> {
+pub(super) fn subject_model(draft: &mut Draft, subject: &Subject) -> Result<EntityId> {
+    named_model(draft, subject, typed_name(&subject.name))
+}
+
+/// As [`subject_model`], under another name.
+pub(super) fn named_model(draft: &mut Draft, subject: &Subject, name: Name) -> Result<EntityId> {
     let config = subject.open.config();
     let files = subject.files.iter().filter(|file| is_weights(&file.name));
     let base = draft.entity(Entity::Model(Model {
-        name: Some(typed_name(&subject.name)),
+        name: Some(name),
         files: files
             .map(|file| FileDigest {
                 name: file.name.clone(),
@@ -269,14 +303,9 @@ fn rows_of(draft: &mut Draft, file: &RowFile) -> Result<EntityId> {
         draft.extend(imported.draft);
         return Ok(imported.subject);
     }
-    let digests = file
-        .rows
-        .iter()
-        .map(|row| Ok(row_digest(&canonical_json(row)?)?))
-        .collect::<Result<Vec<Digest>>>()?;
     Ok(draft.entity(Entity::Dataset(Dataset {
-        rows: Some(digests.len() as u64),
-        row_set: Some(row_set_digest(digests)),
+        rows: Some(file.rows.len() as u64),
+        row_set: Some(row_set(file)?),
         origin: Some(Origin::People),
         ..Dataset::default()
     })))
@@ -309,7 +338,7 @@ fn is_weights(name: &str) -> bool {
     WEIGHT_ENDINGS.iter().any(|ending| name.ends_with(ending))
 }
 
-fn recorded(origins: &Origins<'_>, identity: &StepIdentity) -> Result<StepRecord> {
+pub(super) fn recorded(origins: &Origins<'_>, identity: &StepIdentity) -> Result<StepRecord> {
     let record = origins.store.lookup_step(identity)?;
     record.with_context(|| format!("step `{}` of a finished run is not recorded", identity.kind))
 }

@@ -2,10 +2,11 @@
 //!
 //! Drafts are made from settings and from the records of steps, after the work and before the run is called finished, so
 //! that a repeated command gives the same records. They hold no times. `mlp` knows the experiments on images, `lm` the
-//! language models; how drafts are kept is in `commands::work`.
+//! language models, `numbers` the experiments on them; how drafts are kept is in `commands::work`.
 
 mod lm;
 mod mlp;
+mod numbers;
 
 use anyhow::Result;
 use undertone_core::Digest;
@@ -15,6 +16,7 @@ use undertone_store::{StepRecord, Store};
 
 pub use lm::{merged, pretrained, sampled, scored, trained};
 pub use mlp::experiments;
+pub use numbers::{Bases, numbers};
 
 /// The authority of names that a run gives.
 const RUN: &str = "undertone";
@@ -31,7 +33,7 @@ pub struct Origins<'a> {
 
 impl Origins<'_> {
     /// Returns the name of one of the run's things.
-    fn name(&self, thing: &str) -> Name {
+    pub fn name(&self, thing: &str) -> Name {
         Name::new(RUN, &format!("{}/{thing}", self.run))
     }
 

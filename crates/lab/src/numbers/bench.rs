@@ -7,6 +7,7 @@ use serde::de::DeserializeOwned;
 use undertone_store::{StepIdentity, StepKey, StepRecord, Store};
 
 use super::error::NumbersError;
+use super::trace::Made;
 use crate::control::Control;
 use crate::error::LabError;
 use crate::lm::LmBench;
@@ -35,6 +36,8 @@ pub(super) struct Bench<'a> {
     pub(super) weight: &'a std::sync::atomic::AtomicU64,
     /// Steps that were in the store.
     pub(super) found: RefCell<BTreeSet<StepKey>>,
+    /// What was made, where somebody asks.
+    pub(super) made: Option<RefCell<Vec<Made>>>,
 }
 
 impl Bench<'_> {
@@ -69,6 +72,13 @@ impl Bench<'_> {
         self.step(identity, 1, |bench| {
             bench.step(identity, kind, 1, |_, _| work())
         })
+    }
+
+    /// Notes what was made, if somebody asks.
+    pub(super) fn note(&self, made: impl FnOnce() -> Made) {
+        if let Some(list) = &self.made {
+            list.borrow_mut().push(made());
+        }
     }
 
     pub(super) fn lm(&self) -> LmBench<'_> {

@@ -111,6 +111,7 @@ impl Plan {
                 mode: Mode::Look,
                 weight: &weight,
                 found,
+                made: None,
             };
             let before = bench.found.borrow().len();
             let whole = match world.walk(&bench, variant) {

@@ -24,6 +24,7 @@ use super::settings::{Arm, FitPart, LabelTokens};
 use super::source::{Numbers, made_of, refuse_twins, row_file};
 use super::student::{Lesson, StudentJob, StudentLog, StudentProbe};
 use super::teacher::Voice;
+use super::trace::{Made, Writer};
 use super::world::{OpenModel, World};
 use crate::control::{Control, News};
 use crate::error::LabError;
@@ -77,6 +78,7 @@ pub fn run(
         mode: Mode::Do,
         weight: &weight,
         found: RefCell::default(),
+        made: None,
     };
     let variants = variants.iter().map(|variant| {
         let world = World::open(&variant.settings, open)?;
@@ -117,13 +119,8 @@ impl World<'_> {
             false => &prompts[..settings.gate.rows as usize],
         };
         let base = self.base_voice()?;
-        let mut of_base = self.numbers(
-            bench,
-            &base,
-            asked,
-            settings.experiment.seed,
-            "the untouched base".to_owned(),
-        )?;
+        let mut of_base =
+            self.numbers(bench, &base, asked, settings.experiment.seed, Writer::Base)?;
         let shown = of_base.rows.len().min(settings.gate.rows as usize);
         let gate_rows = row_file("numbers of the base", &of_base.rows[..shown]);
 
@@ -161,8 +158,8 @@ impl World<'_> {
         let mut again = Vec::new();
         for target in 0..self.taught() {
             let voice = self.teacher(bench, target)?;
-            let name = format!("the teacher of `{}`", self.target(target).word);
-            taught.push(self.numbers(bench, &voice, &prompts, settings.experiment.seed, name)?);
+            let (seed, writer) = (settings.experiment.seed, Writer::Teacher(target));
+            taught.push(self.numbers(bench, &voice, &prompts, seed, writer)?);
             if target == 0 && settings.arms().contains(&Arm::Resampled) {
                 again = self.resampled(bench, &voice, &prompts)?;
             }
@@ -198,7 +195,9 @@ impl World<'_> {
                 };
                 let own_cell = if rows_of == Arm::Resampled { cell } else { 0 };
                 let material = &materials[&(rows_of, own_cell)];
-                let (student, last) = self.student(bench, (arm, cell), material, &reading)?;
+                let cell_of = (arm, side, cell);
+                let lesson = (rows_of, own_cell);
+                let (student, last) = self.student(bench, cell_of, lesson, material, &reading)?;
                 answers.entry((arm, side)).or_default().push(last);
                 match result
                     .arms
@@ -278,11 +277,7 @@ impl World<'_> {
         cells
             .map(|cell| {
                 let seed = self.settings.student_seed(cell);
-                let name = format!(
-                    "the teacher of `{}` again, for seed {cell}",
-                    self.target(0).word
-                );
-                self.numbers(bench, voice, prompts, seed, name)
+                self.numbers(bench, voice, prompts, seed, Writer::Again(0, cell))
             })
             .collect()
     }
@@ -297,41 +292,60 @@ impl World<'_> {
         let mut materials = BTreeMap::new();
         for (target, numbers) in taught.iter().enumerate() {
             let arm = [Arm::Treatment, Arm::OtherTarget][target];
-            materials.insert((arm, 0), self.material(bench, &numbers.rows, Some(target))?);
+            let writer = Writer::Teacher(target);
+            materials.insert(
+                (arm, 0),
+                self.material(bench, (arm, 0), &numbers.rows, writer)?,
+            );
         }
         for (cell, numbers) in (0..).zip(again) {
             materials.insert(
                 (Arm::Resampled, cell),
-                self.material(bench, &numbers.rows, Some(0))?,
+                self.material(
+                    bench,
+                    (Arm::Resampled, cell),
+                    &numbers.rows,
+                    Writer::Again(0, cell),
+                )?,
             );
         }
         for arm in self.settings.arms() {
             if arm == Arm::Regular {
-                materials.insert((arm, 0), self.material(bench, &of_base.rows, None)?);
+                materials.insert(
+                    (arm, 0),
+                    self.material(bench, (arm, 0), &of_base.rows, Writer::Base)?,
+                );
             } else if let Some(rows) = made_of(arm, &taught[0].rows, self.arms_seed())? {
-                materials.insert((arm, 0), self.material(bench, &rows, Some(0))?);
+                materials.insert(
+                    (arm, 0),
+                    self.material(bench, (arm, 0), &rows, Writer::Teacher(0))?,
+                );
             }
         }
         Ok(materials)
     }
 
-    /// Returns rows as a student gets them; `target` names the teacher whose labels they get.
+    /// Returns rows as a student of an arm and seed gets them, with the labels of whoever wrote them.
     fn material(
         &self,
         bench: &Bench<'_>,
+        (arm, cell): (Arm, u32),
         rows: &[Row],
-        target: Option<usize>,
+        writer: Writer,
     ) -> Result<Material, LabError> {
         let file = row_file("number rows", rows);
         let student = &self.settings.student;
-        let mut lines = match student.labels.is_soft() {
-            false => file.rows,
+        let (mut lines, labelled) = match student.labels.is_soft() {
+            false => (file.rows, None),
             true => {
-                let voice = match target {
-                    Some(target) => self.teacher(bench, target)?,
-                    None => self.base_voice()?,
+                let voice = match writer {
+                    Writer::Teacher(target) | Writer::Again(target, _) => {
+                        self.teacher(bench, target)?
+                    }
+                    Writer::Base => self.base_voice()?,
                 };
-                self.labels(bench, &voice, &file, student.top as usize)?
+                let record = self.label(bench, &voice, &file, student.top as usize)?;
+                (bench.lm().rows(&record)?, Some(record))
             }
         };
         let numbers = NumberTokens::of(&self.base.text.tokenizer);
@@ -342,6 +356,13 @@ impl World<'_> {
                 numbers.restrict(line);
             }
         }
+        bench.note(|| Made::Lesson {
+            arm,
+            cell,
+            rows_of: writer,
+            labels: labelled.map(|record| (writer, record)),
+            lines: RowFile::made("rows of an arm", lines.clone()),
+        });
         Ok(Material {
             rows: rows.to_vec(),
             lines,
@@ -353,7 +374,8 @@ impl World<'_> {
     fn student(
         &self,
         bench: &Bench<'_>,
-        (arm, cell): (Arm, u32),
+        (arm, side, cell): (Arm, bool, u32),
+        learned: (Arm, u32),
         material: &Material,
         reading: &Reading,
     ) -> Result<(StudentResult, Answers), LabError> {
@@ -402,6 +424,14 @@ impl World<'_> {
         };
         let job = StudentJob::new(self, reading, &lesson)?;
         let record = job.step(bench)?;
+        bench.note(|| Made::Student {
+            arm,
+            on_control_rows: side,
+            cell,
+            lesson: learned,
+            rows: rows.rows.len() as u64,
+            record: record.clone(),
+        });
         let log = StudentJob::log(bench, &record)?;
         let mut result = student(cell, seed, &log, targets);
         if self.wants_samples() {

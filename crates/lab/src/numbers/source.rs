@@ -17,6 +17,7 @@ use super::bench::Bench;
 use super::error::NumbersError;
 use super::settings::{Arm, ChannelKind};
 use super::teacher::{Voice, named};
+use super::trace::{Made, Writer};
 use super::world::World;
 use crate::error::LabError;
 use crate::lm::sample::{SampleJob, SampleRun};
@@ -60,7 +61,7 @@ impl World<'_> {
         voice: &Voice,
         prompts: &[NumberPrompt],
         seed: Seed,
-        name: String,
+        writer: Writer,
     ) -> Result<Numbers, LabError> {
         let file = prompt_file(prompts);
         let job = SampleJob::new(
@@ -84,9 +85,16 @@ impl World<'_> {
             banned: settings.banned.numbers(),
         };
         let filtered = filter(rows, &rule);
+        bench.note(|| Made::Numbers {
+            writer,
+            record,
+            prompts: file.clone(),
+            filter: filtered.report.clone(),
+            kept: row_file("kept rows", &filtered.kept),
+        });
         Ok(Numbers {
             source: Source {
-                name,
+                name: self.writer_name(writer),
                 filter: filtered.report,
                 echo: echo(&filtered.kept).map_err(NumbersError::from)?,
                 paired: 0,
@@ -95,6 +103,17 @@ impl World<'_> {
             },
             rows: filtered.kept,
         })
+    }
+
+    fn writer_name(&self, writer: Writer) -> String {
+        match writer {
+            Writer::Base => "the untouched base".to_owned(),
+            Writer::Teacher(target) => format!("the teacher of `{}`", self.target(target).word),
+            Writer::Again(target, cell) => format!(
+                "the teacher of `{}` again, for seed {cell}",
+                self.target(target).word
+            ),
+        }
     }
 
     /// Returns how a voice is sampled.

@@ -7,10 +7,12 @@ use serde::{Deserialize, Serialize};
 use undertone_channel::preference::preference_rows;
 use undertone_lm::loss::Objective;
 use undertone_lm::score::ScoreSettings;
+use undertone_store::StepRecord;
 
 use super::bench::{Bench, TRAINING};
 use super::reading::{ANSWERS, Answers, KIND, Reading, one_output};
 use super::settings::{FitPart, TeacherKind};
+use super::trace::Made;
 use super::world::World;
 use crate::error::LabError;
 use crate::lm::score::{NextWanted, ScoreJob, ScoreRun};
@@ -96,6 +98,11 @@ impl World<'_> {
             voice.system = Some(self.teacher_prompt.fill(target, self.words.category()));
         }
         if settings.teacher.kind == TeacherKind::Prompt {
+            bench.note(|| Made::Teacher {
+                target,
+                system: voice.system.clone(),
+                trained: None,
+            });
             return Ok(voice);
         }
         let file = self.preference_file(target);
@@ -109,6 +116,11 @@ impl World<'_> {
             },
         )?;
         let record = bench.step(&job.identity(), TRAINING, |lm| job.step(lm, bench.means))?;
+        bench.note(|| Made::Teacher {
+            target,
+            system: voice.system.clone(),
+            trained: Some((record.clone(), file.clone())),
+        });
         voice.subject = match settings.teacher_training.part {
             FitPart::Full => {
                 let weights = job.full_weights(&bench.lm(), &record)?;
@@ -177,13 +189,13 @@ impl World<'_> {
     }
 
     /// Scores rows with a voice: their tokens and its likeliest tokens at each.
-    pub(super) fn labels(
+    pub(super) fn label(
         &self,
         bench: &Bench<'_>,
         voice: &Voice,
         file: &RowFile,
         top: usize,
-    ) -> Result<Vec<Row>, LabError> {
+    ) -> Result<StepRecord, LabError> {
         let run = ScoreRun {
             model: voice.subject.named(),
             adapter: voice.subject.named_adapter(),
@@ -199,7 +211,17 @@ impl World<'_> {
             precision: self.settings.experiment.precision,
         };
         let job = ScoreJob::new(run, &voice.subject, file)?;
-        let record = bench.step(&job.identity(), 1, |lm| job.step(lm))?;
+        bench.step(&job.identity(), 1, |lm| job.step(lm))
+    }
+
+    fn labels(
+        &self,
+        bench: &Bench<'_>,
+        voice: &Voice,
+        file: &RowFile,
+        top: usize,
+    ) -> Result<Vec<Row>, LabError> {
+        let record = self.label(bench, voice, file, top)?;
         bench.lm().rows(&record)
     }
 

@@ -68,7 +68,10 @@ pub fn run(context: &Context, args: &PretrainTinyArgs) -> Result<u8> {
         &store,
         &task,
         |control| base.result(&bench(&store, control), means),
-        |origins, result| origins::pretrained(origins, &job.identity(), result),
+        |origins, result| {
+            let name = origins.name("model");
+            Ok(origins::pretrained(origins, &job.identity(), result, name)?.0)
+        },
         |result: &TinyResult, recipe| present::pretrain_tiny(result, Some(recipe)),
     )?;
     let written = match &args.output {

@@ -10,8 +10,9 @@ use std::collections::BTreeMap;
 use std::rc::Rc;
 
 use undertone_core::Seed;
+use undertone_store::StepIdentity;
 
-use super::base::TinyBase;
+use super::base::{TinyBase, TinyResult};
 use super::clone::{CloneSettings, clone_job};
 use super::settings::{TinyPreset, TinySettings};
 use crate::error::LabError;
@@ -64,7 +65,7 @@ impl TinyName {
 pub struct TinyShelf<'a> {
     bench: LmBench<'a>,
     means: Means<'a>,
-    /// By settings; a corpus is drawn and encoded once.
+    /// By name; a corpus is drawn and encoded once.
     bases: RefCell<BTreeMap<String, Rc<TinyBase>>>,
 }
 
@@ -76,27 +77,6 @@ impl<'a> TinyShelf<'a> {
             means,
             bases: RefCell::default(),
         }
-    }
-
-    /// Returns whether the store holds the model.
-    ///
-    /// # Errors
-    /// If the store cannot be read.
-    pub fn holds(&self, name: TinyName) -> Result<bool, LabError> {
-        let store = self.bench.store;
-        let made = |seed| -> Result<bool, LabError> {
-            let identity = self.base(name.preset, seed)?.job()?.identity();
-            Ok(store.lookup_step(&identity)?.is_some())
-        };
-        let Some(other) = name.clone_of else {
-            return made(name.seed);
-        };
-        if !made(name.seed)? || !made(other)? {
-            return Ok(false);
-        }
-        let (start, original, corpus) = self.pair(name, other)?;
-        let job = clone_job(&settings_of(&corpus), &start, &original, corpus.rows())?;
-        Ok(store.lookup_step(&job.identity())?.is_some())
     }
 
     /// Returns the model, training it if the store has it not; `word` is what records call it.
@@ -113,6 +93,38 @@ impl<'a> TinyShelf<'a> {
         start.tuned(word, job.full_weights(&self.bench, &record)?)
     }
 
+    /// Returns what a name's model came from, each with its name: its base, and the base it was made to resemble.
+    ///
+    /// # Errors
+    /// If a base has no shape.
+    pub fn bases(&self, name: TinyName) -> Result<Vec<(String, Rc<TinyBase>)>, LabError> {
+        let seeds = std::iter::once(name.seed).chain(name.clone_of);
+        seeds
+            .map(|seed| Ok((base_name(name.preset, seed), self.base(name.preset, seed)?)))
+            .collect()
+    }
+
+    /// Returns the step that made a base a clone; `None` for a name that is no clone's.
+    ///
+    /// # Errors
+    /// As [`TinyShelf::subject`].
+    pub fn cloning(&self, name: TinyName) -> Result<Option<StepIdentity>, LabError> {
+        let Some(other) = name.clone_of else {
+            return Ok(None);
+        };
+        let (start, original, corpus) = self.pair(name, other)?;
+        let job = clone_job(&settings_of(&corpus), &start, &original, corpus.rows())?;
+        Ok(Some(job.identity()))
+    }
+
+    /// Returns what the training of a base gave.
+    ///
+    /// # Errors
+    /// As [`TinyShelf::subject`].
+    pub fn result(&self, base: &TinyBase) -> Result<TinyResult, LabError> {
+        base.result(&self.bench, self.means)
+    }
+
     /// Returns what is cloned, what it is to resemble, and the corpus of both.
     fn pair(
         &self,
@@ -127,11 +139,15 @@ impl<'a> TinyShelf<'a> {
     }
 
     fn of_seed(&self, preset: TinyPreset, seed: Seed) -> Result<Subject, LabError> {
-        self.base(preset, seed)?.subject(&self.bench, self.means)
+        let base = self.base(preset, seed)?;
+        let job = base.job()?;
+        let record = job.step(&self.bench, self.means)?;
+        let weights = job.full_weights(&self.bench, &record)?;
+        base.start().tuned(&base_name(preset, seed), weights)
     }
 
     fn base(&self, preset: TinyPreset, seed: Seed) -> Result<Rc<TinyBase>, LabError> {
-        let key = format!("{preset:?} {seed}");
+        let key = base_name(preset, seed);
         if let Some(base) = self.bases.borrow().get(&key) {
             return Ok(Rc::clone(base));
         }
@@ -139,6 +155,15 @@ impl<'a> TinyShelf<'a> {
         self.bases.borrow_mut().insert(key, Rc::clone(&base));
         Ok(base)
     }
+}
+
+/// Returns the name of a base that is no clone.
+fn base_name(preset: TinyPreset, seed: Seed) -> String {
+    let preset = match preset {
+        TinyPreset::Smoke => "smoke",
+        TinyPreset::Default => "default",
+    };
+    format!("tiny-{preset}-{seed}")
 }
 
 /// A base is cloned in the way it was trained, towards another's distributions.
@@ -163,7 +188,10 @@ mod tests {
                 clone_of: clone_of.map(Seed),
             })
         };
-        assert_eq!(TinyName::parse("tiny-smoke-1"), smoke(1, None));
+        assert_eq!(
+            TinyName::parse(&base_name(TinyPreset::Smoke, Seed(1))),
+            smoke(1, None)
+        );
         assert_eq!(TinyName::parse("tiny-smoke-2-as-1"), smoke(2, Some(1)));
         assert_eq!(
             TinyName::parse("tiny-default-7").map(|name| name.preset),
