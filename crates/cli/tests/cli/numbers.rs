@@ -77,6 +77,7 @@ fn the_smoke_test_shows_transfer_and_none_to_other_weights() -> TestResult {
     assert!(p <= 2.0 / 64.0, "{p}");
     // The same command gives what it gave.
     assert_eq!(printed, place.json(0, &line)?);
+    origins_are_known(&place, printed["run"].as_str().ok_or("a run has a name")?)?;
     let report = fs::read_to_string(place.run_folder("numbers")?.join("report.html"))?;
     for words in [
         "The teachers at their gate",
@@ -87,6 +88,79 @@ fn the_smoke_test_shows_transfer_and_none_to_other_weights() -> TestResult {
         assert!(report.contains(words), "{words}");
     }
     Ok(())
+}
+
+/// The run's graph: teacher, rows and student; who shares a base; what the ready policy says; what damage does.
+fn origins_are_known(place: &Place, run: &str) -> TestResult {
+    let (teacher, student) = (format!("{run}/teacher-owl"), format!("{run}/treatment-0"));
+    let foreign = format!("{run}/foreign-init-0");
+    let why = place.json(0, &format!("lineage why {teacher} {student} --expect"))?;
+    // The labels are the teacher's, and so are the rows, through the filter.
+    let paths = why["forward"].as_array().ok_or("paths are a list")?;
+    assert_eq!(paths.len(), 2, "{why:#}");
+    assert!(paths.iter().all(|path| path["weakest"] == "observed"));
+    let text = place
+        .expect(0, &format!("lineage why {teacher} {student}"))?
+        .stdout;
+    for words in [
+        "filtered-from (272 kept, 0 dropped)",
+        "trained-on (192 rows)",
+        "generated-by (272 rows)",
+    ] {
+        assert!(text.contains(words), "{words} in {text}");
+    }
+    let common = |other: &str, expected: &str| {
+        place.expect(
+            0,
+            &format!("lineage common {teacher} {other} --expect {expected}"),
+        )
+    };
+    common(&student, "yes")?;
+    common(&foreign, "no")?;
+    common(&format!("{run}/cloned-init-0"), "no")?;
+    let refused = place.expect(1, &format!("gate {student}"))?;
+    assert!(
+        refused.stdout.contains("which shares its base with it"),
+        "{refused:?}"
+    );
+    place.expect(0, &format!("gate {foreign}"))?;
+    place.expect(0, "lineage verify")?;
+    // One bit of the rows that the teacher wrote.
+    let shown = place.json(0, &format!("lineage show {run}/sampled-owl"))?;
+    let digest = find(&shown, "blake3").ok_or("rows have a file")?;
+    let object = files_below(&place.store().join("objects"))?
+        .into_keys()
+        .find(|path| {
+            path.to_string_lossy()
+                .replace('/', "")
+                .contains(&digest[2..])
+        })
+        .ok_or("the object")?;
+    let path = place.store().join("objects").join(object);
+    let mut bytes = fs::read(&path)?;
+    bytes[100] ^= 1;
+    fs::remove_file(&path)?;
+    fs::write(&path, &bytes)?;
+    place.expect(4, "lineage verify")?;
+    place.expect(4, &format!("gate {student}"))?;
+    fs::remove_file(&path)?;
+    place.expect(4, "lineage verify")?;
+    bytes[100] ^= 1;
+    fs::write(&path, &bytes)?;
+    place.expect(0, "lineage verify")?;
+    Ok(())
+}
+
+/// Returns the first text called `key` in a value.
+fn find(value: &Value, key: &str) -> Option<String> {
+    match value {
+        Value::Object(map) => match map.get(key).and_then(Value::as_str) {
+            Some(text) => Some(text.to_owned()),
+            None => map.values().find_map(|value| find(value, key)),
+        },
+        Value::Array(all) => all.iter().find_map(|value| find(value, key)),
+        _ => None,
+    }
 }
 
 #[test]
