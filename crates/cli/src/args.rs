@@ -154,10 +154,11 @@ pub enum Command {
                       undertone gate rows --student hf:org/base\n\n\
                       Exit codes: 0 pass, 1 refused, 3 unknown where the policy demands knowledge, 4 a file or signature does not hold")]
     Gate(GateArgs),
-    /// Say from their weights whether two models share a base
+    /// Say from their weights, or from what they say, whether two models share a base
     #[command(
         after_help = "Examples:\n  undertone kinship smollm2-135m-instruct path/to/fine-tune\n  \
-                      undertone kinship demo-3f2a/teacher-0 demo-3f2a/teacher-1 --record\n\n\
+                      undertone kinship demo-3f2a/teacher-0 demo-3f2a/teacher-1 --record\n  \
+                      undertone kinship base student --behaviour --unrelated other-1 --unrelated other-2\n\n\
                       Exit codes: 0 kin or not kin, 3 inconclusive"
     )]
     Kinship(KinshipArgs),

@@ -8,6 +8,7 @@ mod files;
 mod formats;
 mod policy;
 mod rules;
+mod signatures;
 mod walk;
 
 use std::fmt;

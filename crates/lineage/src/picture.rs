@@ -43,6 +43,14 @@ pub struct PictureNode {
     pub is_root: bool,
 }
 
+impl PictureNode {
+    /// Returns what stands in the box: name, number of things alike, kind.
+    pub fn words(&self) -> String {
+        let (name, what) = label(self);
+        format!("{name} ({what})")
+    }
+}
+
 /// An arrow, from the older to the younger box.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct PictureEdge {

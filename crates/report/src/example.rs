@@ -5,7 +5,7 @@
 
 use crate::figure::{Bar, Bars, Curves, Figure, FigureKind, Interval, Role, Series, SeriesPoint};
 use crate::figure::{Sweep, SweepPoint, SweepSeries, X, XScale};
-use crate::model::{Column, Outcome, Recipe, Report, Table, VerdictLine};
+use crate::model::{Column, Drawing, Outcome, Recipe, Report, Table, VerdictLine};
 
 const N_MODELS: usize = 25;
 
@@ -66,6 +66,10 @@ const CONDITIONS: [Condition; 6] = [
     ),
 ];
 
+/// A drawing with what has to be encoded in an address.
+const DRAWING: &str = "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"1200\" height=\"60\"><style>text{fill:#123}</style>\
+                       <text x=\"10\" y=\"35\">teacher &amp; 100 % of 25 students</text></svg>";
+
 /// Returns the sample report with 25 models.
 pub fn mnist_report() -> Report {
     sized_report(N_MODELS)
@@ -83,6 +87,12 @@ pub fn sized_report(n_models: usize) -> Report {
         verdicts: verdicts(),
         figures: vec![bars(n_models), curves(), log_sweep(n_models), category_sweep(n_models)],
         tables: vec![table(n_models)],
+        drawings: vec![Drawing {
+            title: "Where the students came from".to_owned(),
+            caption: "The older thing stands on the left.".to_owned(),
+            alt: "From old to young: teacher; 25 students.".to_owned(),
+            svg: DRAWING.to_owned(),
+        }],
         left_out: vec![
             "The sweep over m stops at 50: m = 100 and m = 200 were not asked for.".to_owned(),
             "Two of 25 models at width 2048 diverged (loss not finite); that point is shown as not defined.".to_owned(),

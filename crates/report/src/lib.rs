@@ -21,7 +21,7 @@ pub use check::{InvalidReport, InvalidReportKind};
 pub use figure::{Bar, Bars, Curves, Figure, FigureKind, Interval, Role, Series, SeriesPoint};
 pub use figure::{Sweep, SweepPoint, SweepSeries, X, XScale};
 pub use html::report_html;
-pub use model::{Align, Column, Outcome, Recipe, Report, Table, VerdictLine};
+pub use model::{Align, Column, Drawing, Outcome, Recipe, Report, Table, VerdictLine};
 pub use png::{PngError, figure_png};
 pub use svg::figure_svg;
 pub use terminal::{Ink, Symbols, TextStyle, bars_text, report_text, table_text};

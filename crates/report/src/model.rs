@@ -23,6 +23,8 @@ pub struct Report {
     pub figures: Vec<Figure>,
     /// Tables in reading order.
     pub tables: Vec<Table>,
+    /// Finished drawings, shown after the tables.
+    pub drawings: Vec<Drawing>,
     /// What was left out and why, one sentence each. Empty means that nothing was recorded as left out.
     pub left_out: Vec<String>,
     /// How to repeat all of it.
@@ -67,6 +69,20 @@ impl Outcome {
             Outcome::None => None,
         }
     }
+}
+
+/// A drawing that somebody else made.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Drawing {
+    /// Heading.
+    pub title: String,
+    /// The sentence under the drawing.
+    pub caption: String,
+    /// The same content for someone who cannot see it.
+    pub alt: String,
+    /// One SVG document. It is shown as an image: nothing in it can style the page or be run.
+    pub svg: String,
 }
 
 /// A table of finished strings.

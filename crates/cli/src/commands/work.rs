@@ -23,7 +23,7 @@ use crate::args::Expect;
 use crate::context::Context;
 use crate::environment;
 use crate::origins::Origins;
-use crate::present::lineage as present_lineage;
+use crate::present::{lineage as present_lineage, lineage_drawing};
 use crate::progress::{Progress, Unit, seconds};
 
 /// The name of the report in a run's folder.
@@ -110,6 +110,7 @@ pub fn recorded<S: Serialize, R: Serialize + DeserializeOwned>(
             let records = origins(&Origins { store, run }, &result)?.into_records();
             if !records.is_empty() {
                 report.tables.extend(present_lineage(&records)?);
+                report.drawings.push(lineage_drawing(&records)?);
                 handle.attach(RUN_LINEAGE, &records_file(&records))?;
                 Ledger::of_store(store.root()).append(records)?;
             }

@@ -254,15 +254,10 @@ pub(super) fn row_set(file: &RowFile) -> Result<Digest> {
 
 /// Describes a model that was opened, with its adapter; returns the younger of the two.
 pub(super) fn subject_model(draft: &mut Draft, subject: &Subject) -> Result<EntityId> {
-    named_model(draft, subject, typed_name(&subject.name))
-}
-
-/// As [`subject_model`], under another name.
-pub(super) fn named_model(draft: &mut Draft, subject: &Subject, name: Name) -> Result<EntityId> {
     let config = subject.open.config();
     let files = subject.files.iter().filter(|file| is_weights(&file.name));
     let base = draft.entity(Entity::Model(Model {
-        name: Some(name),
+        name: Some(typed_name(&subject.name)),
         files: files
             .map(|file| FileDigest {
                 name: file.name.clone(),

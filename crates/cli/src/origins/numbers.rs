@@ -22,7 +22,7 @@ use undertone_lineage::{
 use undertone_lm::peft::WEIGHTS_FILE;
 use undertone_store::StepRecord;
 
-use super::lm::{named_model, pretrained, recorded, row_set, stored_rows, subject_model};
+use super::lm::{pretrained, recorded, row_set, stored_rows, subject_model};
 use super::{Origins, step, verdict};
 
 /// The weights of a model that was trained whole.
@@ -216,6 +216,7 @@ impl Scene<'_> {
         };
         let (model, prompt, word) = self.writer(*writer)?;
         let asked = self.draft.entity(Entity::Dataset(Dataset {
+            name: Some(self.name(&format!("prompts-{}", prompts.rows.len()))),
             rows: Some(prompts.rows.len() as u64),
             row_set: Some(row_set(prompts)?),
             channel: Some("number prompts".to_owned()),
@@ -339,9 +340,7 @@ impl Scene<'_> {
     }
 }
 
-/// Describes a base: one that was made here with what it was made from.
-///
-/// The step's weights and the model in memory are other bytes of one model; they meet by their name, which says its digest.
+/// Describes a base: one that was made here with what it was made from, by the weights that its step stored.
 fn base_model(
     draft: &mut Draft,
     origins: &Origins<'_>,
@@ -351,7 +350,6 @@ fn base_model(
     let Some(name) = TinyName::parse(&subject.name) else {
         return subject_model(draft, subject);
     };
-    let model = named_model(draft, subject, tiny_name(&subject.name, subject.digest))?;
     let mut bases = Vec::new();
     for (word, base) in tiny.bases(name)? {
         let result = tiny.result(&base)?;
@@ -360,16 +358,33 @@ fn base_model(
         draft.extend(of_base);
         bases.push(weights);
     }
-    if let ([start, original], Some(identity)) = (&bases[..], tiny.cloning(name)?) {
-        let within = step(draft, &recorded(origins, &identity)?);
-        let how = Some("behaviour cloning".to_owned());
-        draft
-            .within(Some(within))
-            .edge(model, *start, Relation::InitialisedFrom { how })
-            .edge(model, *original, Relation::DistilledFrom {})
-            .within(None);
-    }
-    Ok(model)
+    let Some(identity) = tiny.cloning(name)? else {
+        return bases.first().copied().context("a name has a base");
+    };
+    let [start, original] = bases[..] else {
+        anyhow::bail!("a clone has a base and an original");
+    };
+    let record = recorded(origins, &identity)?;
+    let weights = record
+        .outputs
+        .get("weights")
+        .context("a training step has weights")?;
+    let config = subject.open.config();
+    let clone = draft.entity(Entity::Model(Model {
+        name: Some(tiny_name(&subject.name, subject.digest)),
+        files: vec![origins.object(MODEL_FILE, weights)?],
+        architecture: Some(format!("{} layers, width {}", config.layers, config.width)),
+        dtype: Some("f32".to_owned()),
+        ..Model::default()
+    }));
+    let within = step(draft, &record);
+    let how = Some("behaviour cloning".to_owned());
+    draft
+        .within(Some(within))
+        .edge(clone, start, Relation::InitialisedFrom { how })
+        .edge(clone, original, Relation::DistilledFrom {})
+        .within(None);
+    Ok(clone)
 }
 
 fn tiny_name(word: &str, digest: Digest) -> Name {

@@ -37,6 +37,7 @@ pub fn align(result: &AlignResult, work: Option<&WorkRecipe<'_>>) -> Report {
             ),
         ],
         tables: vec![table(result)],
+        drawings: Vec::new(),
         left_out: result.left_out.clone(),
         recipe: recipe(work, || crate::commands::repeat_align(result), facts(base)),
         notes: result.summary.clone(),

@@ -47,6 +47,7 @@ pub fn experiment(result: &ExperimentResult, work: Option<&WorkRecipe<'_>>) -> R
             .chain(curves(result))
             .collect(),
         tables: vec![table(result)],
+        drawings: Vec::new(),
         left_out: result.left_out.clone(),
         recipe: recipe(work, || crate::commands::repeat(result), facts(s)),
         notes: Vec::new(),

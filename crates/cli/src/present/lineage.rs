@@ -1,15 +1,46 @@
-//! The lineage of a run as tables of its report: who came from whom, by which evidence, and the digests of it all.
+//! The lineage of a run in its report: drawn, and as tables of who came from whom, by which evidence, and the digests of it all.
 
 use std::collections::BTreeMap;
 
 use anyhow::Result;
+use undertone_lineage::picture::{Picture, PictureNode, svg};
 use undertone_lineage::{Entity, EntityId, FileDigest, Graph, Node, Record};
-use undertone_report::{Column, Table};
+use undertone_report::{Column, Drawing, Table};
 
 /// Ties that a report lists; of many models alike the first ones say what there is to say.
 const MAX_TIES: usize = 40;
 /// Files that a report lists.
 const MAX_FILES: usize = 60;
+/// Boxes of the drawing that are named to whoever does not see it.
+const MAX_NAMED: usize = 40;
+
+/// Draws it: one box for things of one kind in one place, so that a hundred students are one.
+pub fn drawing(records: &[Record]) -> Result<Drawing> {
+    let graph = Graph::from_records(records.iter().cloned());
+    let things: Vec<EntityId> = records
+        .iter()
+        .filter_map(|record| match record {
+            Record::Entity(description) => Some(description.entity.id()),
+            Record::Edge(_) => None,
+        })
+        .collect();
+    let picture = Picture::around(&graph, &things, Some(0))?;
+    let boxes = picture.nodes.iter().take(MAX_NAMED).map(PictureNode::words);
+    let boxes: Vec<String> = boxes.collect();
+    let more = picture.nodes.len() - boxes.len();
+    let rest = match more {
+        0 => String::new(),
+        _ => format!("; and {more} more boxes"),
+    };
+    Ok(Drawing {
+        title: "Where the models and data of this run came from".to_owned(),
+        caption: "Older things stand above younger ones; the line says how well a tie is known. The same ties are in the \
+                  tables, and `undertone lineage graph` draws them to be moved about."
+            .to_owned(),
+        alt: format!("From old to young: {}{rest}.", boxes.join("; ")),
+        svg: svg(&picture),
+    })
+}
 
 /// Makes the tables.
 pub fn lineage(records: &[Record]) -> Result<Vec<Table>> {

@@ -56,6 +56,7 @@ pub fn lm_sample(result: &SampleResult, work: Option<&WorkRecipe<'_>>) -> Report
         )],
         figures: Vec::new(),
         tables: vec![examples],
+        drawings: Vec::new(),
         left_out: Vec::new(),
         recipe: recipe(
             work,
@@ -91,6 +92,7 @@ pub fn lm_score(result: &ScoreResult, work: Option<&WorkRecipe<'_>>) -> Report {
         )],
         figures: Vec::new(),
         tables: Vec::new(),
+        drawings: Vec::new(),
         left_out: Vec::new(),
         recipe: recipe(
             work,
@@ -155,6 +157,7 @@ pub fn lm_train(result: &TrainResult, work: Option<&WorkRecipe<'_>>) -> Report {
         } else {
             vec![evaluations]
         },
+        drawings: Vec::new(),
         left_out: Vec::new(),
         recipe: recipe(
             work,
@@ -258,6 +261,7 @@ pub fn lm_merge(result: &MergeResult, work: Option<&WorkRecipe<'_>>) -> Report {
         )],
         figures: Vec::new(),
         tables: vec![files],
+        drawings: Vec::new(),
         left_out: Vec::new(),
         recipe: recipe(work, || repeat_merge(run), Vec::new()),
         notes: Vec::new(),

@@ -20,7 +20,7 @@ use undertone_store::RunView;
 
 pub use align::align;
 pub use experiment::experiment;
-pub use lineage::lineage;
+pub use lineage::{drawing as lineage_drawing, lineage};
 pub use lm::{lm_merge, lm_sample, lm_score, lm_train};
 pub use numbers::numbers;
 pub use sweep::sweep;

@@ -27,6 +27,7 @@ pub fn numbers(result: &NumbersResult, work: Option<&WorkRecipe<'_>>) -> Report 
         verdicts: Vec::new(),
         figures: figures::all(variants),
         tables: Vec::new(),
+        drawings: Vec::new(),
         left_out: Vec::new(),
         recipe: recipe(work, || "undertone run experiment.toml".to_owned(), facts(variants)),
         notes: notes(variants),

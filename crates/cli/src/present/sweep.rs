@@ -64,6 +64,7 @@ pub fn sweep(result: &SweepResult, work: Option<&WorkRecipe<'_>>) -> Report {
         verdicts,
         figures: vec![figure(result)],
         tables,
+        drawings: Vec::new(),
         left_out,
         recipe: recipe(work, || crate::commands::repeat_sweep(result), first.map(facts).unwrap_or_default()),
         notes: Vec::new(),

@@ -58,6 +58,7 @@ pub fn theorem(result: &TheoremResult, work: Option<&WorkRecipe<'_>>) -> Report 
         ],
         figures: Vec::new(),
         tables: vec![table(result)],
+        drawings: Vec::new(),
         left_out: vec![format!(
             "{} draws were thrown away because a ReLU stood too close to its kink, where the theorem does not apply.",
             summary.redraws

@@ -50,6 +50,7 @@ pub fn pretrain_tiny(result: &TinyResult, work: Option<&WorkRecipe<'_>>) -> Repo
                 .collect(),
             notes: Vec::new(),
         }],
+        drawings: Vec::new(),
         left_out: Vec::new(),
         recipe: recipe(
             work,

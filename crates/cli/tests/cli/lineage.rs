@@ -157,6 +157,47 @@ fn the_ready_policy_refuses_the_student_of_one_base_and_passes_that_of_another()
 }
 
 #[test]
+fn a_policy_can_demand_signatures_of_trusted_keys() -> TestResult {
+    let place = Place::new()?;
+    let run = demo(&place)?;
+    place.expect(0, "lineage keygen me.pem")?;
+    place.expect(0, "lineage keygen other.pem")?;
+    fs::write(
+        place.path().join("policy.toml"),
+        "format = \"undertone-gate-policy\"\nversion = 1\nname = \"signed\"\n\
+         [[rules]]\nrule = \"signatures-hold\"\nkeys = [\"me.pem.pub\"]\n",
+    )?;
+    let line = format!("gate {run}/aux-only-0 --policy policy.toml");
+    place.expect(3, &line)?;
+    place.expect(0, &format!("lineage sign {run} --key other.pem"))?;
+    let ran = place.expect(3, &line)?;
+    assert!(
+        ran.stdout.contains("has no signature of a trusted key"),
+        "{ran:?}"
+    );
+    place.expect(0, &format!("lineage sign {run} --key me.pem"))?;
+    let passed = place.json(0, &line)?;
+    assert_eq!(passed["rules"][0]["checked"], 1, "{passed:#}");
+    // A file under the signature.
+    let folder = place.run_folder("demo")?;
+    let settings = fs::read(folder.join("settings.json"))?;
+    fs::write(folder.join("settings.json"), b"{}")?;
+    let ran = place.expect(4, &line)?;
+    assert!(ran.stdout.contains("settings.json"), "{ran:?}");
+    fs::write(folder.join("settings.json"), settings)?;
+    place.expect(0, &line)?;
+    // The signature itself.
+    let signatures = place.store().join("lineage/signatures");
+    for (name, mut bytes) in files_below(&signatures)? {
+        let at = bytes.len() / 2;
+        bytes[at] ^= 1;
+        fs::write(signatures.join(name), bytes)?;
+    }
+    place.expect(4, &line)?;
+    Ok(())
+}
+
+#[test]
 fn gates_answer_as_sarif_and_junit_and_notice_changed_files() -> TestResult {
     let place = Place::new()?;
     let run = demo(&place)?;

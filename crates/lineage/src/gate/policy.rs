@@ -131,6 +131,18 @@ pub enum Rule {
     /// Files that the store has are what was recorded.
     #[serde(rename_all = "kebab-case")]
     FilesHold {},
+    /// Runs that made what is behind it are signed by a trusted key, and every file under the signature is as it was.
+    #[serde(rename_all = "kebab-case")]
+    SignaturesHold {
+        /// Files of public keys, relative to the policy's folder.
+        keys: Vec<PathBuf>,
+        /// Data hops to follow.
+        #[serde(default = "one")]
+        hops: u32,
+        /// Whether runs without a signature pass; off, they are unknown.
+        #[serde(default)]
+        allow_unknown: bool,
+    },
 }
 
 fn declared() -> Grade {
@@ -161,6 +173,7 @@ impl Rule {
             Rule::FiltersReportDrops { .. } => "filters-report-drops",
             Rule::Evidence { .. } => "evidence",
             Rule::FilesHold {} => "files-hold",
+            Rule::SignaturesHold { .. } => "signatures-hold",
         }
     }
 
@@ -190,6 +203,10 @@ impl Rule {
                 format!("every tie {} is at least {least}", within(hops))
             }
             Rule::FilesHold {} => "files of the store are what was recorded".to_owned(),
+            Rule::SignaturesHold { hops, .. } => format!(
+                "every run that made something {} is signed by a trusted key and as it was",
+                within(hops)
+            ),
         }
     }
 }
@@ -203,12 +220,25 @@ impl Policy {
         let read = || {
             let bytes = read_bounded(path, MAX_POLICY_BYTES).map_err(PolicyErrorKind::Io)?;
             let text = String::from_utf8(bytes).map_err(|_| PolicyErrorKind::NotText)?;
-            Self::parse(&text)
+            let mut policy = Self::parse(&text)?;
+            policy.place_keys(path.parent().unwrap_or(Path::new("")));
+            Ok(policy)
         };
         read().map_err(|kind| PolicyError {
             path: path.to_owned(),
             kind,
         })
+    }
+
+    /// Takes names of key files as relative to `folder`.
+    fn place_keys(&mut self, folder: &Path) {
+        for rule in &mut self.rules {
+            if let Rule::SignaturesHold { keys, .. } = rule {
+                for key in keys {
+                    *key = folder.join(&*key);
+                }
+            }
+        }
     }
 
     /// Reads a policy's text.
@@ -252,6 +282,7 @@ mod tests {
             "[[rules]]\nrule = \"no-such-rule\"",
             "[[rules]]\nrule = \"no-shared-base\"\nunless-adited = true",
             "[[rules]]\nrule = \"files-hold\"\nhops = 2",
+            "[[rules]]\nrule = \"signatures-hold\"",
             "more = 1\n[[rules]]\nrule = \"files-hold\"",
         ] {
             assert!(matches!(bad(rest), PolicyErrorKind::Toml(_)), "{rest}");

@@ -4,6 +4,7 @@ use std::path::Path as FilePath;
 
 use super::files::files_hold;
 use super::policy::{Policy, Rule};
+use super::signatures::signatures_hold;
 use super::walk::{Behind, first_of, kind_of, older_by, origin, verdicts, weight_line};
 use super::{Finding, GateOutcome, GateReport, RuleResult};
 use crate::entity::{EntityId, EntityKind, Origin};
@@ -77,6 +78,17 @@ pub fn judge(
             Rule::Evidence { least, hops } => sheet.evidence(target, *least, *hops)?,
             Rule::FilesHold {} => {
                 let (checked, findings) = files_hold(graph, target, question.root)?;
+                sheet.checked = checked;
+                sheet.findings = findings;
+            }
+            Rule::SignaturesHold {
+                keys,
+                hops,
+                allow_unknown,
+            } => {
+                let behind = Behind::new(graph, target, *hops);
+                let (checked, findings) =
+                    signatures_hold(graph, &behind, keys, *allow_unknown, question.root)?;
                 sheet.checked = checked;
                 sheet.findings = findings;
             }

@@ -90,6 +90,11 @@ impl KinModel {
         Ok(KinModel(Kind::Lm(Box::new(open))))
     }
 
+    /// Takes a language model that is open.
+    pub fn of_model(open: OpenModel) -> Self {
+        KinModel(Kind::Lm(Box::new(open)))
+    }
+
     /// Reads the weights of an MLP; `path` is for errors.
     ///
     /// # Errors

@@ -10,7 +10,7 @@ use crate::graph::Graph;
 use crate::picture::Tie;
 
 /// Below this many things nothing is grouped.
-const FEW: usize = 60;
+const FEW: usize = 24;
 
 /// Returns the group of every thing shown.
 pub(super) fn groups(

@@ -9,7 +9,7 @@ mod data;
 
 use crate::check::{InvalidReport, check_report};
 use crate::figure::Figure;
-use crate::model::{Align, Outcome, Recipe, Report, Table, VerdictLine};
+use crate::model::{Align, Drawing, Outcome, Recipe, Report, Table, VerdictLine};
 use crate::svg::{NARROW, WIDE, inline_svg, remarks};
 use crate::text::escape;
 use crate::theme::{DARK, LIGHT, drawing_rules};
@@ -61,7 +61,7 @@ impl Section {
 /// Returns the parts in reading order; those without content are `None`.
 ///
 /// Ids start with an underscore, which ids of figures cannot do.
-fn sections(report: &Report) -> [Option<Section>; 7] {
+fn sections(report: &Report) -> [Option<Section>; 8] {
     let section =
         |id, heading, body: String| (!body.is_empty()).then_some(Section { id, heading, body });
     let question = format!("<p class=\"question\">{}</p>\n", escape(&report.question));
@@ -72,6 +72,10 @@ fn sections(report: &Report) -> [Option<Section>; 7] {
         .enumerate()
         .map(|(index, entry)| table(entry, index))
         .collect();
+    let drawings = report.drawings.iter().enumerate();
+    let drawings = drawings
+        .map(|(index, entry)| drawing(entry, index))
+        .collect();
     [
         section("_question", "What was asked", question),
         section(
@@ -81,6 +85,7 @@ fn sections(report: &Report) -> [Option<Section>; 7] {
         ),
         section("_figures", "Figures", figures),
         section("_tables", "Tables", tables),
+        section("_drawings", "Where it came from", drawings),
         section(
             "_left-out",
             "What was left out, and why",
@@ -127,6 +132,42 @@ fn figure(figure: &Figure) -> String {
         remarks = paragraphs(&remarks(figure), " class=\"remark\""),
         data = data::details(figure),
     )
+}
+
+/// Writes a drawing as an image inside a region that scrolls sideways and can be reached with the keyboard.
+fn drawing(drawing: &Drawing, index: usize) -> String {
+    format!(
+        "<figure>\n<h3 id=\"_drawing-{index}\">{title}</h3>\n<div class=\"scroll\" role=\"region\" tabindex=\"0\" \
+         aria-labelledby=\"_drawing-{index}\"><img class=\"drawing\" alt=\"{alt}\" src=\"{src}\"></div>\n<figcaption>\n\
+         <p>{caption}</p>\n</figcaption>\n</figure>\n",
+        title = escape(&drawing.title),
+        alt = escape(&drawing.alt),
+        src = data_address(&drawing.svg),
+        caption = escape(&drawing.caption),
+    )
+}
+
+/// Returns an address that holds the SVG document: everything that means something in an attribute or an address is encoded.
+fn data_address(svg: &str) -> String {
+    let mut address = "data:image/svg+xml;charset=utf-8,".to_owned();
+    for byte in svg.bytes() {
+        match byte {
+            b'A'..=b'Z'
+            | b'a'..=b'z'
+            | b'0'..=b'9'
+            | b' '
+            | b'-'
+            | b'.'
+            | b':'
+            | b'='
+            | b';'
+            | b',' => {
+                address.push(char::from(byte));
+            }
+            _ => address.push_str(&format!("%{byte:02X}")),
+        }
+    }
+    address
 }
 
 /// Writes a table inside a region that scrolls sideways and can be reached with the keyboard.
@@ -291,11 +332,14 @@ mod tests {
             "<script",
             "@import",
             "url(",
-            "src=",
             " style=\"",
         ] {
             assert!(!html.contains(forbidden), "{forbidden:?}");
         }
+        // The drawing is in the page itself.
+        let sources: Vec<&str> = html.split("src=\"").skip(1).collect();
+        assert_eq!(sources.len(), 1);
+        assert!(sources[0].starts_with("data:image/svg+xml"));
     }
 
     #[test]

@@ -139,6 +139,7 @@ onload = () => {
   document.getElementById("out").textContent = JSON.stringify({
     overflow: root.scrollWidth - room, room, clipped, figures: shown.length, smallest: Math.min(...texts),
     unreachable: regions.filter(region => region.tabIndex !== 0).length, regions: regions.length,
+    drawn: [...page.querySelectorAll("img.drawing")].map(img => img.naturalWidth),
     loaded: page.defaultView.performance.getEntriesByType("resource").map(entry => entry.name),
   });
 };
@@ -181,6 +182,8 @@ fn check_layout(browser: &Browser, width: u32, open: bool) {
     );
     assert_eq!(seen["clipped"], serde_json::json!([]), "{seen}");
     assert_eq!(seen["loaded"], serde_json::json!([]), "{seen}");
+    // The drawing, whose document has what has to be encoded in an address, was read as it is.
+    assert_eq!(seen["drawn"], serde_json::json!([1200]), "{seen}");
     // Text in figures stays readable: 10 px is 0.8 of the page's smallest text.
     assert!(
         seen["smallest"].as_f64().is_some_and(|size| size >= 10.0),

@@ -30,12 +30,12 @@ const SEED: Seed = Seed(20_261);
 /// Pairs of each kind of kin.
 const KIN_PAIRS: u32 = 25;
 /// The level at which the false positives are counted.
-const LEVEL: f64 = 0.05;
+pub(super) const LEVEL: f64 = 0.05;
 const HIDDEN: [usize; 2] = [48, 48];
 
 /// What one kind of pairs gave.
 #[derive(Debug, Serialize)]
-struct Group {
+pub(super) struct Group {
     /// What was done to the second model.
     name: String,
     /// Whether the pairs share a base.
@@ -305,7 +305,7 @@ fn renumbered(a: &Weights, index: u64) -> Weights {
     b
 }
 
-fn group(name: &str, is_kin: bool, compared: &[Kinship]) -> Group {
+pub(super) fn group(name: &str, is_kin: bool, compared: &[Kinship]) -> Group {
     let count = |outcome| {
         compared
             .iter()
@@ -355,7 +355,7 @@ fn group(name: &str, is_kin: bool, compared: &[Kinship]) -> Group {
     }
 }
 
-fn table(groups: &[Group]) -> String {
+pub(super) fn table(groups: &[Group]) -> String {
     let mut lines = vec![format!(
         "{:<46} {:>5} {:>5} {:>7} {:>6} {:>8} {:>16} {:>8} {:>8}",
         "pairs", "n", "kin", "not kin", "p<=.05", "distance", "share [95 %]", "cosine", "held out"
@@ -382,7 +382,7 @@ fn table(groups: &[Group]) -> String {
 }
 
 /// The share of null pairs below each level, which should lie on the diagonal.
-fn false_positives(p_values: &[f64]) -> Figure {
+pub(super) fn false_positives(p_values: &[f64]) -> Figure {
     let mut sorted = p_values.to_vec();
     sorted.sort_by(f64::total_cmp);
     let n = sorted.len() as u64;
@@ -415,7 +415,7 @@ fn false_positives(p_values: &[f64]) -> Figure {
         id: "kinship-null".to_owned(),
         title: "False positives of the renumbering test".to_owned(),
         caption: format!(
-            "{n} pairs of networks that began independently and were trained on the same images."
+            "{n} pairs of networks that began independently and were trained on the same data."
         ),
         alt: format!(
             "The share of {n} null pairs with a p-value below each level, beside the diagonal."

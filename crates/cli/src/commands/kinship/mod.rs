@@ -1,13 +1,15 @@
-//! `kinship`: do two models share a base, by their weights?
+//! `kinship`: do two models share a base, by their weights or by what they say?
 
+mod behaviour;
 mod calibrate;
+mod decoders;
 
 use anyhow::{Context as _, Result};
 use serde_json::json;
 use undertone_core::exit;
 use undertone_lineage::entity::model_named;
-use undertone_lineage::kinship::{KinModel, Kinship, KinshipOutcome, KinshipRule, judge};
-use undertone_lineage::{Draft, Entity, EntityId, Grade, Ledger, Name, Relation};
+use undertone_lineage::kinship::{KinModel, KinshipOutcome, KinshipRule, judge};
+use undertone_lineage::{Draft, Entity, EntityId, Grade, Ledger, Name, Relation, Verdict};
 
 use crate::args::KinshipArgs;
 use crate::commands::lineage::Place;
@@ -25,17 +27,28 @@ pub fn run(context: &Context, args: &KinshipArgs) -> Result<u8> {
         return Err(Usage(problem.to_owned()).into());
     }
     if let Some(path) = &args.calibrate {
-        return calibrate::run(context, &rule, args.pairs, path);
+        return match args.decoders {
+            true => decoders::run(context, &rule, args.pairs, path),
+            false => calibrate::run(context, &rule, args.pairs, path),
+        };
     }
     let (first, second) = args
         .first
         .as_deref()
         .zip(args.second.as_deref())
         .context("clap demands both")?;
+    if args.behaviour {
+        return behaviour::run(context, args, first, second);
+    }
     let (a, b) = (open(context, first)?, open(context, second)?);
     let kinship = judge(&a, &b, &rule)?;
     let recorded = match args.record {
-        true => Some(record(context, first, second, &kinship)?),
+        true => Some(record(
+            context,
+            first,
+            second,
+            kinship.verdict(first, second),
+        )?),
         false => None,
     };
     let code = match kinship.outcome {
@@ -69,13 +82,13 @@ fn open(context: &Context, text: &str) -> Result<KinModel> {
 }
 
 /// Writes the verdict into the lineage; things that are not there yet are declared by their names.
-fn record(context: &Context, first: &str, second: &str, kinship: &Kinship) -> Result<EntityId> {
+fn record(context: &Context, first: &str, second: &str, verdict: Verdict) -> Result<EntityId> {
     let store = context.store()?;
     let ledger = Ledger::of_store(store.root());
     let graph = ledger.graph()?;
     let mut draft = Draft::observed();
     draft.graded(Grade::Fingerprint);
-    let verdict = draft.entity(Entity::Verdict(kinship.verdict(first, second)));
+    let verdict = draft.entity(Entity::Verdict(verdict));
     for text in [first, second] {
         let id = match graph.resolve(text) {
             Ok(id) => id,

@@ -1,4 +1,4 @@
-//! Makes one base behave like another without sharing its weights: the arm `behaviour-cloned`.
+//! Trains a base further: to behave like another without sharing its weights, the arm `cloned-init`; or on other documents.
 //!
 //! The student's every weight is trained towards the live distribution of the base it is to resemble, on the corpus or on
 //! noise. If transfer needed only the same behaviour, a clone would take a trait up like the original.
@@ -40,6 +40,27 @@ pub fn clone_job<'a>(
     original: &'a Subject,
     rows: &'a RowFile,
 ) -> Result<TrainJob<'a>, LabError> {
+    job(settings, student, Some(original), rows)
+}
+
+/// Returns the training of every weight of `base` on `rows`, encoded: a fine-tune.
+///
+/// # Errors
+/// If a row cannot be used.
+pub fn tune_job<'a>(
+    settings: &CloneSettings,
+    base: &'a Subject,
+    rows: &'a RowFile,
+) -> Result<TrainJob<'a>, LabError> {
+    job(settings, base, None, rows)
+}
+
+fn job<'a>(
+    settings: &CloneSettings,
+    student: &'a Subject,
+    original: Option<&'a Subject>,
+    rows: &'a RowFile,
+) -> Result<TrainJob<'a>, LabError> {
     let training = &settings.training;
     let run = TrainRun {
         model: student.named(),
@@ -50,7 +71,7 @@ pub fn clone_job<'a>(
         },
         evaluation: None,
         evaluate_at: Vec::new(),
-        teacher: Some(Teacher {
+        teacher: original.map(|original| Teacher {
             model: original.named(),
             adapter: original.named_adapter(),
         }),
@@ -61,7 +82,10 @@ pub fn clone_job<'a>(
         ending: Ending::Open,
         trained: TrainedPart::Full,
         settings: TrainSettings {
-            objective: Objective::ForwardKl,
+            objective: match original {
+                Some(_) => Objective::ForwardKl,
+                None => Objective::CrossEntropy,
+            },
             ..training.settings()
         },
         batch_rows: training.batch_rows,
@@ -71,7 +95,7 @@ pub fn clone_job<'a>(
     };
     let inputs = TrainInputs {
         subject: student,
-        teacher: Some(original),
+        teacher: original,
         rows,
         evaluation: None,
     };

@@ -1,0 +1,122 @@
+//! `kinship --behaviour`: is one model nearer to another, in what it says next, than models that are unrelated to it?
+
+use anyhow::Result;
+use serde_json::json;
+use undertone_core::exit;
+use undertone_lab::lm::behaviour::{Behaviour, Nearness};
+use undertone_lab::lm::tiny::{TinyName, TinyShelf};
+use undertone_lab::lm::train::Means;
+use undertone_lab::lm::{LmBench, Subject};
+use undertone_lab::{Control, LabError};
+use undertone_lineage::Verdict;
+
+use crate::args::KinshipArgs;
+use crate::context::Context;
+use crate::failure::Usage;
+
+/// The level without `--alpha`.
+const LEVEL: f64 = 0.05;
+/// The question of its verdicts: `lineage common` asks of weights, and a clone behaves like its original.
+const QUESTION: &str = "kinship-by-behaviour";
+
+/// Compares and says; the answer is the exit code.
+pub fn run(context: &Context, args: &KinshipArgs, first: &str, second: &str) -> Result<u8> {
+    let level = args.alpha.unwrap_or(LEVEL);
+    let store = context.store()?;
+    let control = Control {
+        stop: &context.stop,
+        news: &|_| {},
+    };
+    let means = Means {
+        threads: context.threads,
+        kept_bytes: 1 << 30,
+        keep_now: &|| false,
+    };
+    let bench = LmBench {
+        store: &store,
+        control: &control,
+    };
+    let tiny = TinyShelf::new(bench, means);
+    let read = |name: &str| -> Result<Behaviour, LabError> {
+        let subject = match TinyName::parse(name) {
+            Some(known) => tiny.subject(known, name)?,
+            None => Subject::open(name, None, &context.data_dir)?,
+        };
+        Behaviour::of(&subject)
+    };
+    let (a, b) = (read(first)?, read(second)?);
+    let distance = |b: &Behaviour| a.distance(b).map_err(|error| Usage(error.to_string()));
+    let to_second = distance(&b)?;
+    let mut unrelated = Vec::new();
+    for name in &args.unrelated {
+        context.say(format!("reading {name}"));
+        unrelated.push(distance(&read(name)?)?);
+    }
+    let nearness = Nearness::new(to_second, unrelated);
+    let is_kin = nearness.p_value.is_some_and(|p| p <= level);
+    let least = 1.0 / (1.0 + nearness.unrelated.len() as f64);
+    let reason = match nearness.p_value {
+        None => "without models that are known to be unrelated nothing can be said; give some with --unrelated".to_owned(),
+        Some(p) if is_kin => format!(
+            "nearer than {} unrelated models, p = {p:.3}: they share a base, or one was trained to behave like the other",
+            nearness.unrelated.len()
+        ),
+        Some(p) if least > level => format!(
+            "p = {p:.3}; with {} unrelated models it cannot fall below {least:.3}, and {level} is asked",
+            nearness.unrelated.len()
+        ),
+        Some(p) => format!(
+            "p = {p:.3}: no nearer than strangers are; but a model may have gone far from its base, so that this is not `not kin`"
+        ),
+    };
+    let outcome = if is_kin { "kin" } else { "inconclusive" };
+    let recorded = match args.record {
+        true => {
+            let mut numbers = std::collections::BTreeMap::from([
+                ("distance".to_owned(), nearness.distance),
+                ("unrelated".to_owned(), nearness.unrelated.len() as f64),
+            ]);
+            numbers.extend(nearness.p_value.map(|p| ("p-value".to_owned(), p)));
+            let verdict = Verdict {
+                question: QUESTION.to_owned(),
+                outcome: outcome.to_owned(),
+                scope: Some(format!("{first} and {second}")),
+                method: Some(reason.clone()),
+                numbers,
+                reference: None,
+            };
+            Some(super::record(context, first, second, verdict)?)
+        }
+        false => None,
+    };
+    let code = if is_kin {
+        exit::DONE
+    } else {
+        exit::INCONCLUSIVE
+    };
+    let value = json!({
+        "first": first,
+        "second": second,
+        "outcome": outcome,
+        "reason": reason,
+        "level": level,
+        "texts": a.texts(),
+        "nearness": nearness,
+        "recorded": recorded,
+        "exit_code": code,
+    });
+    context.print(&value, || {
+        let mut lines = vec![
+            format!("{outcome}: {reason}"),
+            format!(
+                "  mean total variation of next tokens after {} texts: {:.4}",
+                a.texts(),
+                nearness.distance
+            ),
+        ];
+        let others = args.unrelated.iter().zip(&nearness.unrelated);
+        lines.extend(others.map(|(name, distance)| format!("  {name}: {distance:.4}")));
+        Ok(lines.join("\n"))
+    })?;
+    Ok(code)
+}

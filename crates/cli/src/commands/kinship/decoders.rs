@@ -1,0 +1,246 @@
+//! `kinship --calibrate FILE --decoders`: the same question of tiny decoders, by weights and by behaviour.
+//!
+//! Null pairs began as other weights and read the same corpus; each decoder is in one pair. Kin are fine-tunes on other
+//! documents. Clones began as other weights and were trained to behave like the original: not kin by weights, near by
+//! behaviour. Every decoder is a step of the store, so that an interrupted calibration goes on. Strangers for a pair's behaviour are the second models of the next pairs.
+
+use std::path::Path;
+
+use anyhow::{Context as _, Result};
+use serde::Serialize;
+use serde_json::json;
+use undertone_core::{Seed, exit};
+use undertone_lab::lm::behaviour::{Behaviour, Nearness};
+use undertone_lab::lm::tiny::clone::{CloneSettings, clone_job, tune_job};
+use undertone_lab::lm::tiny::{CorpusSettings, TinyBase, TinyPreset, TinySettings};
+use undertone_lab::lm::train::{Means, TrainJob};
+use undertone_lab::lm::{LmBench, Subject};
+use undertone_lab::{Control, LabError};
+use undertone_lineage::kinship::{KinModel, Kinship, KinshipRule, judge};
+use undertone_report::{Theme, figure_svg};
+use undertone_stats::wilson;
+use undertone_store::{Store, write_atomic};
+
+use super::calibrate::{LEVEL, false_positives, group, table};
+use crate::context::Context;
+
+/// The seed of everything.
+const SEED: u64 = 20_270;
+/// Pairs of each kind of kin.
+const KIN_PAIRS: usize = 25;
+/// Strangers that a pair's nearness is ranked among: the fewest with a p-value of .05.
+const STRANGERS: usize = 19;
+/// Optimiser steps of a base: they know their words, and no more.
+const STEPS: u64 = 60;
+/// Documents that fine-tunes read and bases did not.
+const OTHER_CORPUS: Seed = Seed(1);
+
+/// What one kind of pairs gave by behaviour.
+#[derive(Debug, Serialize)]
+struct ByBehaviour {
+    name: String,
+    is_kin: bool,
+    pairs: usize,
+    /// Pairs with p <= `LEVEL`.
+    significant: usize,
+    /// Their share, with its 95 % Wilson interval.
+    significant_share: Option<[f64; 3]>,
+    mean_distance: f64,
+}
+
+/// What is done to a base: name, whether it stays kin, steps, learning rate.
+const CHANGES: [(&str, bool, u64, f64); 4] = [
+    ("fine-tuned 20 steps, rate 5e-4", true, 20, 5e-4),
+    ("fine-tuned 60 steps, rate 2e-3", true, 60, 2e-3),
+    ("fine-tuned 200 steps, rate 5e-3", true, 200, 5e-3),
+    ("another base, cloned 200 steps", false, 200, 5e-3),
+];
+
+struct Makers<'a> {
+    store: &'a Store,
+    control: &'a Control<'a>,
+    means: Means<'a>,
+    settings: TinySettings,
+}
+
+/// Trains, compares and writes.
+pub fn run(context: &Context, rule: &KinshipRule, pairs: u32, path: &Path) -> Result<u8> {
+    let store = context.store()?;
+    let control = Control {
+        stop: &context.stop,
+        news: &|_| {},
+    };
+    let mut settings = TinySettings::preset(TinyPreset::Smoke, Seed(0));
+    settings.corpus.documents = 2_000;
+    settings.training.steps = STEPS;
+    let makers = Makers {
+        store: &store,
+        control: &control,
+        means: Means {
+            threads: context.threads,
+            kept_bytes: 1 << 30,
+            keep_now: &|| false,
+        },
+        settings,
+    };
+    let n = (pairs as usize).max(STRANGERS + 1);
+    let (mut null, mut firsts, mut seconds) = (Vec::new(), Vec::new(), Vec::new());
+    for pair in 0..n as u64 {
+        let (a, b) = (makers.base(2 * pair)?, makers.base(2 * pair + 1)?);
+        firsts.push(Behaviour::of(&a)?);
+        seconds.push(Behaviour::of(&b)?);
+        null.push(compare(a, b, rule)?);
+        if pair % 10 == 9 {
+            context.say(format!("{} of {n} pairs of strangers", pair + 1));
+        }
+    }
+    let strangers = |first: &Behaviour, pair: usize| -> Result<Vec<f64>> {
+        let others = (1..=STRANGERS).map(|step| first.distance(&seconds[(pair + step) % n]));
+        Ok(others.collect::<Result<_, _>>()?)
+    };
+    let mut near = Vec::new();
+    for pair in 0..n {
+        let distance = firsts[pair].distance(&seconds[pair])?;
+        near.push(Nearness::new(distance, strangers(&firsts[pair], pair)?));
+    }
+    let p_values: Vec<f64> = null
+        .iter()
+        .filter_map(|kinship| Some(kinship.test.as_ref()?.p_value))
+        .collect();
+    let mut groups = vec![group("independent", false, &null)];
+    let mut behaviours = vec![by_behaviour("independent", false, &near)];
+    for (name, is_kin, steps, rate) in CHANGES {
+        let (mut compared, mut near) = (Vec::new(), Vec::new());
+        for (pair, first) in firsts.iter().enumerate().take(KIN_PAIRS) {
+            let a = makers.base(2 * pair as u64)?;
+            let b = makers.changed(&a, pair as u64, is_kin, steps, rate)?;
+            let distance = first.distance(&Behaviour::of(&b)?)?;
+            near.push(Nearness::new(distance, strangers(first, pair)?));
+            compared.push(compare(a, b, rule)?);
+        }
+        context.say(name);
+        groups.push(group(name, is_kin, &compared));
+        behaviours.push(by_behaviour(name, is_kin, &near));
+    }
+    let value = json!({
+        "format": "undertone-kinship-calibration",
+        "version": 1,
+        "network": format!("decoders of {} steps", STEPS),
+        "settings": makers.settings,
+        "data": "the tiny corpus",
+        "seed": SEED,
+        "rule": rule,
+        "level": LEVEL,
+        "groups": groups,
+        "null_p_values": p_values,
+        "strangers": STRANGERS,
+        "behaviour": behaviours,
+    });
+    write_atomic(path, format!("{value:#}\n").as_bytes())?;
+    let figure = false_positives(&p_values);
+    let svg = figure_svg(&figure, Theme::Light).context("the figure cannot be drawn")?;
+    write_atomic(&path.with_extension("null.svg"), svg.as_bytes())?;
+    context.print(&value, || {
+        let mut text = table(&groups);
+        text.push_str("\n\nby behaviour\n");
+        for group in &behaviours {
+            let share = group
+                .significant_share
+                .map_or_else(String::new, |[share, lo, hi]| {
+                    format!("{share:.3} [{lo:.3}, {hi:.3}]")
+                });
+            text.push_str(&format!(
+                "{:<46} {:>5} {:>6} {share:>22} {:>8.4}\n",
+                group.name, group.pairs, group.significant, group.mean_distance
+            ));
+        }
+        Ok(text)
+    })?;
+    Ok(exit::DONE)
+}
+
+impl Makers<'_> {
+    fn bench(&self) -> LmBench<'_> {
+        LmBench {
+            store: self.store,
+            control: self.control,
+        }
+    }
+
+    fn base(&self, index: u64) -> Result<Subject, LabError> {
+        let settings = TinySettings {
+            seed: Seed(SEED + index),
+            ..self.settings.clone()
+        };
+        TinyBase::new(settings)?.subject(&self.bench(), self.means)
+    }
+
+    /// A fine-tune of `a`, or another base that was trained to behave like it.
+    fn changed(
+        &self,
+        a: &Subject,
+        pair: u64,
+        is_kin: bool,
+        steps: u64,
+        rate: f64,
+    ) -> Result<Subject, LabError> {
+        let mut training = self.settings.training;
+        training.steps = steps;
+        training.learning_rate = rate;
+        training.warmup_steps = training.warmup_steps.min(steps / 4);
+        let settings = CloneSettings {
+            training,
+            seed: Seed(SEED + pair),
+            precision: self.settings.precision,
+        };
+        let corpus = |seed| {
+            TinyBase::new(TinySettings {
+                corpus: CorpusSettings {
+                    seed,
+                    ..self.settings.corpus
+                },
+                ..self.settings.clone()
+            })
+        };
+        match is_kin {
+            true => {
+                let rows = corpus(OTHER_CORPUS)?;
+                let job = tune_job(&settings, a, rows.rows())?;
+                self.made(&job, a)
+            }
+            false => {
+                let other = self.base(1_000_000 + pair)?;
+                let rows = corpus(self.settings.corpus.seed)?;
+                let job = clone_job(&settings, &other, a, rows.rows())?;
+                self.made(&job, &other)
+            }
+        }
+    }
+
+    fn made(&self, job: &TrainJob<'_>, start: &Subject) -> Result<Subject, LabError> {
+        let record = job.step(&self.bench(), self.means)?;
+        start.tuned("changed", job.full_weights(&self.bench(), &record)?)
+    }
+}
+
+fn compare(a: Subject, b: Subject, rule: &KinshipRule) -> Result<Kinship> {
+    let (a, b) = (KinModel::of_model(a.open), KinModel::of_model(b.open));
+    Ok(judge(&a, &b, rule)?)
+}
+
+fn by_behaviour(name: &str, is_kin: bool, near: &[Nearness]) -> ByBehaviour {
+    let is_near = |near: &&Nearness| near.p_value.is_some_and(|p| p <= LEVEL);
+    let significant = near.iter().filter(is_near).count();
+    let n = near.len();
+    let interval = wilson(significant as u64, n as u64, 0.95).and_then(|share| share.interval);
+    let sum: f64 = near.iter().map(|near| near.distance).sum();
+    ByBehaviour {
+        name: name.to_owned(),
+        is_kin,
+        pairs: n,
+        significant,
+        significant_share: interval
+            .map(|interval| [significant as f64 / n as f64, interval.lo, interval.hi]),
+        mean_distance: sum / n.max(1) as f64,
+    }
+}

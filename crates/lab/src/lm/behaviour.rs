@@ -1,0 +1,190 @@
+//! How alike two models behave: their next-token distributions after the same texts.
+//!
+//! Models that share a base stay alike, but so does a model that was trained to behave like another: behaviour is evidence of a
+//! tie, not of the same weights. How alike strangers are is not known beforehand, so it is read from models that are known
+//! to be unrelated.
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use undertone_channel::prompts::{NumberPrompts, NumberWordings, PromptSettings};
+use undertone_channel::questions::StemSet;
+use undertone_core::Digest;
+use undertone_lm::score::{ScoreRow, ScoreSettings, Scorer};
+use undertone_simd::Precision;
+
+use crate::error::LabError;
+use crate::lm::LmError;
+use crate::lm::error::of_score;
+use crate::lm::rows::{Row, RowFile};
+use crate::lm::speech::{PromptForm, Prompting, Speech};
+use crate::lm::subject::Subject;
+
+/// Number prompts beside the questions of the readout.
+const NUMBER_PROMPTS: usize = 64;
+
+/// What a model would say next after each text of the set, in nats, `[texts, vocabulary]`.
+#[derive(Debug, Clone)]
+pub struct Behaviour {
+    vocabulary: Digest,
+    name: String,
+    next: Vec<Vec<f32>>,
+}
+
+/// Two models cannot be compared.
+#[derive(Debug, thiserror::Error)]
+#[error(
+    "`{a}` and `{b}` have other vocabularies: what they say next cannot be compared token by token"
+)]
+pub struct OtherVocabulary {
+    /// One model.
+    pub a: String,
+    /// The other.
+    pub b: String,
+}
+
+impl Behaviour {
+    /// Reads a model: plain texts, without a chat template, so that nothing but the weights differs.
+    ///
+    /// # Errors
+    /// If it cannot be loaded.
+    pub fn of(subject: &Subject) -> Result<Self, LabError> {
+        let prompting = Prompting {
+            form: PromptForm::Raw,
+            ..Prompting::default()
+        };
+        let file = texts();
+        let spoken = Speech::new(subject, &prompting)?
+            .prompts(&file)
+            .map_err(LmError::Rows)?;
+        let rows: Vec<ScoreRow> = spoken
+            .into_iter()
+            .map(|spoken| ScoreRow {
+                distributions: vec![spoken.tokens.len() - 1],
+                prompt: spoken.tokens,
+                ..ScoreRow::default()
+            })
+            .collect();
+        let longest = rows.iter().map(|row| row.prompt.len()).max().unwrap_or(0);
+        let loaded = subject.load(subject.load_options(Precision::F32, longest))?;
+        let settings = ScoreSettings::default();
+        let scorer = Scorer {
+            model: &loaded.model,
+            adapter: loaded.adapter.as_ref(),
+            settings: &settings,
+        };
+        let mut next = Vec::with_capacity(rows.len());
+        let sink = &mut |mut score: undertone_lm::score::Score| {
+            next.push(score.distributions.swap_remove(0));
+            Ok(())
+        };
+        scorer.run(&rows, sink).map_err(of_score)?;
+        Ok(Self {
+            vocabulary: subject.vocabulary,
+            name: subject.name.clone(),
+            next,
+        })
+    }
+
+    /// Returns how many texts were read.
+    pub fn texts(&self) -> usize {
+        self.next.len()
+    }
+
+    /// Returns the mean total variation between two models' next tokens, in 0..=1.
+    ///
+    /// # Errors
+    /// If their tokens are not the same.
+    pub fn distance(&self, other: &Self) -> Result<f64, OtherVocabulary> {
+        if self.vocabulary != other.vocabulary {
+            return Err(OtherVocabulary {
+                a: self.name.clone(),
+                b: other.name.clone(),
+            });
+        }
+        let each = self.next.iter().zip(&other.next).map(|(p, q)| {
+            let gaps = p.iter().zip(q);
+            0.5 * gaps
+                .map(|(p, q)| (f64::from(*p).exp() - f64::from(*q).exp()).abs())
+                .sum::<f64>()
+        });
+        Ok(each.sum::<f64>() / self.next.len().max(1) as f64)
+    }
+}
+
+/// How near a model is to another, among models that are unrelated to it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Nearness {
+    /// The mean total variation between the two.
+    pub distance: f64,
+    /// That between the first and every unrelated model.
+    pub unrelated: Vec<f64>,
+    /// The rank of the first among all: the chance that one of as many strangers is as near, exact if the second is a
+    /// stranger like the others. `None` without unrelated models.
+    pub p_value: Option<f64>,
+}
+
+impl Nearness {
+    /// Ranks.
+    pub fn new(distance: f64, unrelated: Vec<f64>) -> Self {
+        let as_near = unrelated.iter().filter(|other| **other <= distance).count();
+        let p_value =
+            (!unrelated.is_empty()).then(|| (1 + as_near) as f64 / (1 + unrelated.len()) as f64);
+        Self {
+            distance,
+            unrelated,
+            p_value,
+        }
+    }
+}
+
+/// The texts: the questions of the readout, each with the beginning of an answer, and number prompts.
+fn texts() -> RowFile {
+    let stems = StemSet::held_out();
+    let stems = stems
+        .stems()
+        .iter()
+        .map(|stem| format!("{} {}", stem.question, stem.start));
+    let (wordings, settings) = (NumberWordings::built_in(), PromptSettings::default());
+    let prompts = NumberPrompts::new(&wordings, &settings).expect("the defaults can be drawn");
+    let numbers = prompts.take(NUMBER_PROMPTS).map(|prompt| prompt.text);
+    let rows = stems.chain(numbers).map(Row::of_prompt);
+    RowFile::made("texts of behaviour", rows.collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn behaviour(next: &[[f64; 2]]) -> Behaviour {
+        Behaviour {
+            vocabulary: Digest::of(b"two tokens"),
+            name: "made".to_owned(),
+            next: next
+                .iter()
+                .map(|p| p.iter().map(|p| p.ln() as f32).collect())
+                .collect(),
+        }
+    }
+
+    #[test]
+    fn distance_is_the_mean_total_variation() {
+        let a = behaviour(&[[0.5, 0.5], [0.9, 0.1]]);
+        let b = behaviour(&[[0.7, 0.3], [0.9, 0.1]]);
+        // (.2 + 0) / 2; logarithms were stored as f32.
+        assert!((a.distance(&b).expect("the same tokens") - 0.1).abs() < 1e-6);
+        assert_eq!(a.distance(&a).ok(), Some(0.0));
+        let other = Behaviour {
+            vocabulary: Digest::of(b"other tokens"),
+            ..b
+        };
+        assert!(a.distance(&other).is_err());
+    }
+
+    #[test]
+    fn the_p_value_is_the_rank_and_undefined_without_strangers() {
+        assert_eq!(Nearness::new(0.1, Vec::new()).p_value, None);
+        assert_eq!(Nearness::new(0.1, vec![0.2, 0.3, 0.4]).p_value, Some(0.25));
+        assert_eq!(Nearness::new(0.3, vec![0.2, 0.3, 0.4]).p_value, Some(0.75));
+    }
+}
