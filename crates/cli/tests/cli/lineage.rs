@@ -354,3 +354,50 @@ fn kinship_knows_a_student_of_another_start_and_feeds_the_graph() -> TestResult 
     assert!(shown.stdout.contains("kinship: not-kin"), "{shown:?}");
     Ok(())
 }
+
+#[test]
+fn kinship_by_behaviour_ranks_among_strangers_and_promises_no_more() -> TestResult {
+    let place = Place::new()?;
+    let golden = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../lm/tests/golden");
+    let (one, other) = (golden.join("tiny-llama"), golden.join("tiny-qwen2"));
+    let line = format!("kinship {one} {one} --behaviour", one = one.display());
+    let alone = place.expect(3, &line)?;
+    assert!(alone.stdout.contains("nothing can be said"), "{alone:?}");
+    let line = format!("{line} --unrelated {}", other.display());
+    let few = place.json(3, &line)?;
+    assert_eq!(few["nearness"]["p_value"], 0.5, "{few:#}");
+    assert_eq!(few["nearness"]["distance"], 0.0);
+    assert!(
+        few["reason"]
+            .as_str()
+            .is_some_and(|reason| reason.contains("cannot fall below 0.500")),
+        "{few:#}"
+    );
+    let near = place.json(0, &format!("{line} --alpha 0.5 --record"))?;
+    assert_eq!(near["outcome"], "kin");
+    // A clone behaves like its original: this is no answer about weights.
+    let verdict = near["recorded"].as_str().ok_or("it was recorded")?;
+    let shown = place.expect(0, &format!("lineage show {verdict}"))?;
+    assert!(shown.stdout.contains("kinship-by-behaviour"), "{shown:?}");
+    // Its own behaviour is nearer than a stranger's, a stranger's is not.
+    let line = format!(
+        "kinship {one} {other} --behaviour --unrelated {other} --alpha 0.5",
+        one = one.display(),
+        other = other.display()
+    );
+    assert_eq!(place.json(3, &line)?["nearness"]["p_value"], 1.0);
+    Ok(())
+}
+
+#[test]
+fn kinship_is_calibrated_on_decoders_too() -> TestResult {
+    let place = Place::new()?;
+    place.expect(0, "kinship --calibrate kin.json --decoders --pairs 2")?;
+    let path = place.path().join("kin.json");
+    let written: Value = serde_json::from_slice(&fs::read(&path)?)?;
+    let names = |of: &str| written[of].as_array().map(Vec::len);
+    assert_eq!((names("groups"), names("behaviour")), (Some(5), Some(5)));
+    assert_eq!(written["groups"][1]["kin"], 2, "{written:#}");
+    assert!(place.path().join("kin.null.svg").exists());
+    Ok(())
+}

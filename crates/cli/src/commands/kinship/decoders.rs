@@ -83,7 +83,8 @@ pub fn run(context: &Context, rule: &KinshipRule, pairs: u32, path: &Path) -> Re
         },
         settings,
     };
-    let n = (pairs as usize).max(STRANGERS + 1);
+    let n = (pairs as usize).max(2);
+    let n_strangers = STRANGERS.min(n - 1);
     let (mut null, mut firsts, mut seconds) = (Vec::new(), Vec::new(), Vec::new());
     for pair in 0..n as u64 {
         let (a, b) = (makers.base(2 * pair)?, makers.base(2 * pair + 1)?);
@@ -95,7 +96,7 @@ pub fn run(context: &Context, rule: &KinshipRule, pairs: u32, path: &Path) -> Re
         }
     }
     let strangers = |first: &Behaviour, pair: usize| -> Result<Vec<f64>> {
-        let others = (1..=STRANGERS).map(|step| first.distance(&seconds[(pair + step) % n]));
+        let others = (1..=n_strangers).map(|step| first.distance(&seconds[(pair + step) % n]));
         Ok(others.collect::<Result<_, _>>()?)
     };
     let mut near = Vec::new();
@@ -133,7 +134,7 @@ pub fn run(context: &Context, rule: &KinshipRule, pairs: u32, path: &Path) -> Re
         "level": LEVEL,
         "groups": groups,
         "null_p_values": p_values,
-        "strangers": STRANGERS,
+        "strangers": n_strangers,
         "behaviour": behaviours,
     });
     write_atomic(path, format!("{value:#}\n").as_bytes())?;
