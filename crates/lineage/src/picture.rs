@@ -69,7 +69,7 @@ pub struct PictureEdge {
 /// A part of the graph.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Picture {
-    /// The boxes, by layer.
+    /// The boxes, nearest to what was asked of first.
     pub nodes: Vec<PictureNode>,
     /// The arrows.
     pub edges: Vec<PictureEdge>,

@@ -23,7 +23,7 @@ use undertone_lm::peft::WEIGHTS_FILE;
 use undertone_store::StepRecord;
 
 use super::lm::{pretrained, recorded, row_set, stored_rows, subject_model};
-use super::{Origins, step, verdict};
+use super::{Origins, also_called, step, verdict};
 
 /// The weights of a model that was trained whole.
 const MODEL_FILE: &str = "model.safetensors";
@@ -356,6 +356,7 @@ fn base_model(
         let name = tiny_name(&word, result.model);
         let (of_base, weights) = pretrained(origins, &base.job()?.identity(), &result, name)?;
         draft.extend(of_base);
+        also_called(draft, origins.name(&word), weights);
         bases.push(weights);
     }
     let Some(identity) = tiny.cloning(name)? else {
@@ -377,6 +378,7 @@ fn base_model(
         dtype: Some("f32".to_owned()),
         ..Model::default()
     }));
+    also_called(draft, origins.name(&subject.name), clone);
     let within = step(draft, &record);
     let how = Some("behaviour cloning".to_owned());
     draft

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use anyhow::Result;
 use undertone_lineage::picture::{Picture, PictureNode, svg};
-use undertone_lineage::{Entity, EntityId, FileDigest, Graph, Node, Record};
+use undertone_lineage::{Entity, EntityId, FileDigest, Graph, Node, Record, RelationKind};
 use undertone_report::{Column, Drawing, Table};
 
 /// Ties that a report lists; of many models alike the first ones say what there is to say.
@@ -25,7 +25,9 @@ pub fn drawing(records: &[Record]) -> Result<Drawing> {
         })
         .collect();
     let picture = Picture::around(&graph, &things, Some(0))?;
-    let boxes = picture.nodes.iter().take(MAX_NAMED).map(PictureNode::words);
+    let mut by_age: Vec<&PictureNode> = picture.nodes.iter().collect();
+    by_age.sort_by_key(|node| node.layer);
+    let boxes = by_age.into_iter().take(MAX_NAMED).map(PictureNode::words);
     let boxes: Vec<String> = boxes.collect();
     let more = picture.nodes.len() - boxes.len();
     let rest = match more {
@@ -34,8 +36,8 @@ pub fn drawing(records: &[Record]) -> Result<Drawing> {
     };
     Ok(Drawing {
         title: "Where the models and data of this run came from".to_owned(),
-        caption: "Older things stand above younger ones; the line says how well a tie is known. The same ties are in the \
-                  tables, and `undertone lineage graph` draws them to be moved about."
+        caption: "Older things stand above younger ones; the line says how well a tie is known. The tables list the \
+                  first of these ties, and `undertone lineage graph` draws them to be moved about."
             .to_owned(),
         alt: format!("From old to young: {}{rest}.", boxes.join("; ")),
         svg: svg(&picture),
@@ -58,6 +60,8 @@ pub fn lineage(records: &[Record]) -> Result<Vec<Table>> {
     let mut files: BTreeMap<String, FileDigest> = BTreeMap::new();
     for record in records {
         match record {
+            // A name beside its content says nothing about origins.
+            Record::Edge(edge) if edge.relation.kind() == RelationKind::SameAs => {}
             Record::Edge(edge) => {
                 n_ties += 1;
                 if rows.len() < MAX_TIES {

@@ -172,12 +172,37 @@ fn a_policy_can_demand_signatures_of_trusted_keys() -> TestResult {
     place.expect(0, &format!("lineage sign {run} --key other.pem"))?;
     let ran = place.expect(3, &line)?;
     assert!(
-        ran.stdout.contains("has no signature of a trusted key"),
+        ran.stdout
+            .contains("is under no signature of a trusted key"),
         "{ran:?}"
     );
     place.expect(0, &format!("lineage sign {run} --key me.pem"))?;
     let passed = place.json(0, &line)?;
-    assert_eq!(passed["rules"][0]["checked"], 1, "{passed:#}");
+    // The student, its teacher and what it learned.
+    assert_eq!(passed["rules"][0]["checked"], 3, "{passed:#}");
+    // What is imported is under no signature, whatever it is called: only signed records vouch.
+    place.expect(
+        0,
+        &format!("lineage add model {run}/forged --initialised-from hf:org/base"),
+    )?;
+    let forged = format!("gate {run}/forged --policy policy.toml");
+    place.expect(3, &forged)?;
+    place.expect(
+        0,
+        "lineage add model hf:org/student --initialised-from hf:org/base",
+    )?;
+    place.expect(3, "gate hf:org/student --policy policy.toml")?;
+    // A key that cannot be read is told even where unknown things may pass.
+    let text = fs::read_to_string(place.path().join("policy.toml"))?;
+    let lenient = format!("{text}allow-unknown = true\n");
+    fs::write(place.path().join("lenient.toml"), &lenient)?;
+    place.expect(0, "gate hf:org/student --policy lenient.toml")?;
+    fs::write(
+        place.path().join("lenient.toml"),
+        lenient.replace("me.pem.pub", "no.pem.pub"),
+    )?;
+    let ran = place.expect(3, "gate hf:org/student --policy lenient.toml")?;
+    assert!(ran.stdout.contains("no.pem.pub"), "{ran:?}");
     // A file under the signature.
     let folder = place.run_folder("demo")?;
     let settings = fs::read(folder.join("settings.json"))?;
@@ -379,6 +404,10 @@ fn kinship_by_behaviour_ranks_among_strangers_and_promises_no_more() -> TestResu
     let verdict = near["recorded"].as_str().ok_or("it was recorded")?;
     let shown = place.expect(0, &format!("lineage show {verdict}"))?;
     assert!(shown.stdout.contains("kinship-by-behaviour"), "{shown:?}");
+    // The same stranger twice is one.
+    let twice = format!("{line} --unrelated {}", other.display());
+    let ran = place.expect(2, &twice)?;
+    assert!(ran.stderr.contains("was given before"), "{ran:?}");
     // Its own behaviour is nearer than a stranger's, a stranger's is not.
     let line = format!(
         "kinship {one} {other} --behaviour --unrelated {other} --alpha 0.5",

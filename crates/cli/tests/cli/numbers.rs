@@ -224,7 +224,12 @@ fn hard_labels_have_every_arm_and_shared_steps_are_done_once() -> TestResult {
         ),
     ])?;
     let place = with(&text)?;
-    let variant = place.json(0, "run owl.toml")?["result"]["variants"][0].take();
+    let mut printed = place.json(0, "run owl.toml")?;
+    let run = printed["run"]
+        .as_str()
+        .ok_or("a run has a name")?
+        .to_owned();
+    let variant = printed["result"]["variants"][0].take();
     assert_eq!(variant["control"], "regular");
     let arms: Vec<&str> = variant["arms"]
         .as_array()
@@ -249,6 +254,27 @@ fn hard_labels_have_every_arm_and_shared_steps_are_done_once() -> TestResult {
     assert_eq!(place.steps("numbers/student")?.len(), 2 * 8);
     // The base, two teachers, and the first again for each seed.
     assert_eq!(place.steps("lm/sample")?.len(), 1 + 2 + 2);
+    // Adapters that learned from the teacher's rows, shuffled, sampled again or as they are, and one that did not.
+    for student in [
+        "treatment-0",
+        "shuffle-within-0",
+        "shuffle-across-1",
+        "resampled-1",
+        "foreign-init-0",
+    ] {
+        let line = format!("lineage why {run}/teacher-owl {run}/{student} --expect");
+        place.expect(0, &line)?;
+    }
+    for student in ["regular-0", "other-target-0", "foreign-init-control-0"] {
+        let line = format!("lineage why {run}/teacher-owl {run}/{student} --expect");
+        // No way is recorded, which does not say that there is none.
+        place.expect(3, &line)?;
+    }
+    place.expect(
+        0,
+        &format!("lineage common {run}/teacher-owl {run}/regular-1 --expect yes"),
+    )?;
+    place.expect(0, &format!("lineage show {run}/sampled-owl-again-1"))?;
     // More seeds need no new teacher and no new numbers but the resampled ones.
     fs::write(
         place.path().join("owl.toml"),

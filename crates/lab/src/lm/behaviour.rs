@@ -31,15 +31,26 @@ pub struct Behaviour {
 }
 
 /// Two models cannot be compared.
-#[derive(Debug, thiserror::Error)]
-#[error(
-    "`{a}` and `{b}` have other vocabularies: what they say next cannot be compared token by token"
-)]
-pub struct OtherVocabulary {
-    /// One model.
-    pub a: String,
-    /// The other.
-    pub b: String,
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+pub enum DistanceError {
+    /// They speak other tokens.
+    #[error(
+        "`{a}` and `{b}` have other vocabularies: what they say next cannot be compared token by token"
+    )]
+    OtherVocabulary {
+        /// One model.
+        a: String,
+        /// The other.
+        b: String,
+    },
+    /// One of them gives probabilities that are no numbers.
+    #[error("`{a}` or `{b}` gives probabilities that are no numbers")]
+    NotFinite {
+        /// One model.
+        a: String,
+        /// The other.
+        b: String,
+    },
 }
 
 impl Behaviour {
@@ -93,13 +104,11 @@ impl Behaviour {
     /// Returns the mean total variation between two models' next tokens, in 0..=1.
     ///
     /// # Errors
-    /// If their tokens are not the same.
-    pub fn distance(&self, other: &Self) -> Result<f64, OtherVocabulary> {
+    /// If their tokens are not the same, or a probability is no number.
+    pub fn distance(&self, other: &Self) -> Result<f64, DistanceError> {
+        let (a, b) = (self.name.clone(), other.name.clone());
         if self.vocabulary != other.vocabulary {
-            return Err(OtherVocabulary {
-                a: self.name.clone(),
-                b: other.name.clone(),
-            });
+            return Err(DistanceError::OtherVocabulary { a, b });
         }
         let each = self.next.iter().zip(&other.next).map(|(p, q)| {
             let gaps = p.iter().zip(q);
@@ -107,7 +116,11 @@ impl Behaviour {
                 .map(|(p, q)| (f64::from(*p).exp() - f64::from(*q).exp()).abs())
                 .sum::<f64>()
         });
-        Ok(each.sum::<f64>() / self.next.len().max(1) as f64)
+        let distance = each.sum::<f64>() / self.next.len().max(1) as f64;
+        match distance.is_finite() {
+            true => Ok(distance),
+            false => Err(DistanceError::NotFinite { a, b }),
+        }
     }
 }
 
@@ -179,6 +192,12 @@ mod tests {
             ..b
         };
         assert!(a.distance(&other).is_err());
+        // A broken model is nobody's kin: a distance that is no number would rank as the nearest.
+        let broken = behaviour(&[[f64::NAN, 0.5], [0.9, 0.1]]);
+        assert!(matches!(
+            a.distance(&broken),
+            Err(DistanceError::NotFinite { .. })
+        ));
     }
 
     #[test]

@@ -81,12 +81,20 @@ pub enum NumbersError {
     /// Choices cannot be asked.
     #[error(transparent)]
     Options(#[from] OptionCountError),
-    /// The foreign base speaks other tokens.
+    /// The foreign or cloned base is the base itself.
+    #[error(
+        "`{other}` is the base itself: `foreign-base` and `cloned-base` need other initial weights"
+    )]
+    SameBase {
+        /// The other base.
+        other: String,
+    },
+    /// The foreign or cloned base speaks other tokens.
     #[error(
         "the vocabulary of `{foreign}` is not that of `{base}`: its students could not learn from the same rows"
     )]
     OtherVocabulary {
-        /// The foreign base.
+        /// The other base.
         foreign: String,
         /// The base.
         base: String,

@@ -1,4 +1,4 @@
-//! What came from what in a finished experiment: the way of [`World::walk`] once more, over what is in the store.
+//! What came from what in a finished experiment: the way of the run once more, over what is in the store.
 
 use std::cell::RefCell;
 use std::sync::atomic::{AtomicBool, AtomicU64};

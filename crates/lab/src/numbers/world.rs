@@ -98,6 +98,12 @@ impl<'a> World<'a> {
                 }
                 .into());
             }
+            if other.digest == base.digest {
+                return Err(NumbersError::SameBase {
+                    other: other.name.clone(),
+                }
+                .into());
+            }
             Ok(Some(other))
         };
         let foreign = other(&settings.experiment.foreign_base)?;

@@ -47,6 +47,9 @@ pub enum PolicyErrorKind {
         /// The version found.
         version: u32,
     },
+    /// A rule about signatures trusts nobody.
+    #[error("rule `signatures-hold` names no key")]
+    Keys,
     /// It has no rules, which would let everything pass, or too many.
     #[error("it has {n} rules; 1 to {MAX_RULES} are read")]
     Rules {
@@ -131,7 +134,8 @@ pub enum Rule {
     /// Files that the store has are what was recorded.
     #[serde(rename_all = "kebab-case")]
     FilesHold {},
-    /// Runs that made what is behind it are signed by a trusted key, and every file under the signature is as it was.
+    /// What is behind it stands in the records of runs that a trusted key signed, and every file under the signature is as
+    /// it was.
     #[serde(rename_all = "kebab-case")]
     SignaturesHold {
         /// Files of public keys, relative to the policy's folder.
@@ -139,7 +143,7 @@ pub enum Rule {
         /// Data hops to follow.
         #[serde(default = "one")]
         hops: u32,
-        /// Whether runs without a signature pass; off, they are unknown.
+        /// Whether things under no signature pass; off, they are unknown.
         #[serde(default)]
         allow_unknown: bool,
     },
@@ -204,7 +208,7 @@ impl Rule {
             }
             Rule::FilesHold {} => "files of the store are what was recorded".to_owned(),
             Rule::SignaturesHold { hops, .. } => format!(
-                "every run that made something {} is signed by a trusted key and as it was",
+                "everything made {} is under a signature of a trusted key that holds",
                 within(hops)
             ),
         }
@@ -253,6 +257,11 @@ impl Policy {
                 version: policy.version,
             });
         }
+        let trusts_nobody =
+            |rule: &Rule| matches!(rule, Rule::SignaturesHold { keys, .. } if keys.is_empty());
+        if policy.rules.iter().any(trusts_nobody) {
+            return Err(PolicyErrorKind::Keys);
+        }
         match policy.rules.len() {
             1..=MAX_RULES => Ok(policy),
             n => Err(PolicyErrorKind::Rules { n }),
@@ -287,6 +296,10 @@ mod tests {
         ] {
             assert!(matches!(bad(rest), PolicyErrorKind::Toml(_)), "{rest}");
         }
+        assert!(matches!(
+            bad("[[rules]]\nrule = \"signatures-hold\"\nkeys = []"),
+            PolicyErrorKind::Keys
+        ));
         let newer = READY.replace("version = 1", "version = 2");
         assert!(matches!(
             Policy::parse(&newer),

@@ -1,21 +1,40 @@
-//! The rule about signatures: runs that made what is behind the thing judged are signed by somebody who is trusted, and
-//! nothing under the signature was changed since.
+//! The rule about signatures: what is behind the thing judged was made by runs that somebody trusted signed, and nothing
+//! under the signature was changed since.
+//!
+//! Runs are found by the names they gave. A thing counts as signed if the records under the signature of one of these runs
+//! describe it: a name alone, which anybody can write into a ledger, vouches for nothing. Things that nothing older is recorded of were not made
+//! by a run, so no run can sign them.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
-use super::walk::Behind;
+use super::walk::{Behind, kind_of};
 use super::{Finding, GateOutcome};
-use crate::entity::{Entity, Name};
-use crate::envelope::{PublicKey, envelope_path, verify_run};
+use crate::entity::{Entity, EntityId, EntityKind, Name};
+use crate::envelope::{PublicKey, RUN_LINEAGE, envelope_path, verify_run};
+use crate::files::read_bounded;
 use crate::graph::{Graph, NodeIndex, clean};
-use crate::ledger::LedgerError;
+use crate::ledger::{LedgerError, read_records_file};
 use crate::query::unified;
+use crate::record::Record;
+use crate::relation::RelationKind;
 
 /// The authority of names that runs give.
 const RUN: &str = "undertone";
+/// The longest lineage of a run that is read.
+const MAX_BYTES: u64 = 1 << 30;
 
-/// Returns how many runs were looked at, and those that are not signed or not as they were.
+/// What is known of a run's signature.
+enum Signed {
+    /// It holds, and the signed records describe these things.
+    Holds(BTreeSet<EntityId>),
+    /// There is none by a trusted key.
+    Missing,
+    /// It does not hold, and why.
+    Broken(String),
+}
+
+/// Returns how many things were looked at, and those that no trusted signature covers.
 pub(super) fn signatures_hold(
     graph: &Graph,
     behind: &Behind<'_>,
@@ -23,80 +42,143 @@ pub(super) fn signatures_hold(
     allow_unknown: bool,
     root: &Path,
 ) -> Result<(usize, Vec<Finding>), LedgerError> {
-    let (mut trusted, mut unread) = (Vec::new(), Vec::new());
+    let (mut trusted, mut findings) = (Vec::new(), Vec::new());
     for path in keys {
         match PublicKey::read(path) {
             Ok(key) => trusted.push(key),
-            Err(error) => unread.push(format!(
-                "`{}` is no key that can be read: {error}",
-                path.display()
-            )),
-        }
-    }
-    let mut runs: BTreeMap<String, NodeIndex> = BTreeMap::new();
-    for node in behind.found.keys().copied() {
-        for run in runs_of(graph, node)? {
-            runs.entry(run).or_insert(node);
-        }
-    }
-    let mut findings = Vec::new();
-    for (run, node) in &runs {
-        let envelopes = trusted.iter().map(|key| envelope_path(root, run, key));
-        let signed: Vec<PathBuf> = envelopes.filter(|path| path.exists()).collect();
-        let mut find = |outcome, message| -> Result<(), LedgerError> {
-            findings.push(Finding {
-                outcome,
-                message,
-                at: graph.node(*node),
-                path: behind.way(*node)?,
-            });
-            Ok(())
-        };
-        let shown = clean(run);
-        if signed.is_empty() {
-            if !allow_unknown {
-                let reason = match unread.is_empty() {
-                    true => String::new(),
-                    false => format!("; {}", unread.join("; ")),
+            // Never passed over: with it other signatures would have been looked for.
+            Err(error) => {
+                let Some(at) = behind.found.keys().next().copied() else {
+                    continue;
                 };
-                let message = format!("run `{shown}` has no signature of a trusted key{reason}");
-                find(GateOutcome::Unknown, message)?;
-            }
-            continue;
-        }
-        for path in signed {
-            match verify_run(root, &path, &trusted) {
-                Ok(check) => {
-                    // The envelope of another run under this one's name would list other files.
-                    if check.run.as_deref() != Some(run) {
-                        let message =
-                            format!("`{}` is the signature of another run", path.display());
-                        find(GateOutcome::Tampered, message)?;
-                    }
-                    if let Some(first) = check.differences.first() {
-                        let n = check.differences.len();
-                        let message = format!(
-                            "run `{shown}` is not as it was signed, {n} differences: {first}"
-                        );
-                        find(GateOutcome::Tampered, message)?;
-                    }
-                }
-                Err(error) => find(
-                    GateOutcome::Tampered,
-                    format!(
-                        "the signature of run `{shown}` does not hold: {error}: {}",
-                        error.kind
+                findings.push(Finding {
+                    outcome: GateOutcome::Unknown,
+                    message: format!(
+                        "`{}` is no public key that can be read: {error}",
+                        path.display()
                     ),
-                )?,
+                    at: graph.node(at),
+                    path: None,
+                });
             }
         }
     }
-    Ok((runs.len(), findings))
+    let made: Vec<NodeIndex> = behind
+        .found
+        .keys()
+        .copied()
+        .filter(|node| is_made(graph, *node))
+        .collect();
+    let mut runs: BTreeMap<String, Signed> = BTreeMap::new();
+    let mut named_by = Vec::new();
+    for node in &made {
+        let names = runs_of(graph, *node)?;
+        for run in &names {
+            if !runs.contains_key(run) {
+                runs.insert(run.clone(), signature(root, run, &trusted));
+            }
+        }
+        named_by.push(names);
+    }
+    for (node, names) in made.iter().zip(&named_by) {
+        let ids: Vec<EntityId> = unified(graph, *node)
+            .into_iter()
+            .map(|node| graph.id(node))
+            .collect();
+        let is_covered = runs.values().any(|signed| match signed {
+            Signed::Holds(described) => ids.iter().any(|id| described.contains(id)),
+            _ => false,
+        });
+        let broken = names.iter().find_map(|run| match &runs[run] {
+            Signed::Broken(why) => Some(why.clone()),
+            _ => None,
+        });
+        let (outcome, message) = match (broken, is_covered) {
+            (Some(why), _) => (GateOutcome::Tampered, why),
+            (None, true) => continue,
+            (None, false) if allow_unknown => continue,
+            (None, false) => {
+                let node = graph.node(*node);
+                let message = format!("{node} is under no signature of a trusted key");
+                (GateOutcome::Unknown, message)
+            }
+        };
+        findings.push(Finding {
+            outcome,
+            message,
+            at: graph.node(*node),
+            path: behind.way(*node)?,
+        });
+    }
+    Ok((made.len(), findings))
+}
+
+/// Checks a run's signatures by trusted keys.
+fn signature(root: &Path, run: &str, trusted: &[PublicKey]) -> Signed {
+    let shown = clean(run);
+    let envelopes = trusted.iter().map(|key| envelope_path(root, run, key));
+    let signed: Vec<PathBuf> = envelopes.filter(|path| path.exists()).collect();
+    if signed.is_empty() {
+        return Signed::Missing;
+    }
+    for path in signed {
+        match verify_run(root, &path, trusted) {
+            Ok(check) if check.run.as_deref() != Some(run) => {
+                return Signed::Broken(format!(
+                    "`{}` is the signature of another run",
+                    path.display()
+                ));
+            }
+            Ok(check) => {
+                if let Some(first) = check.differences.first() {
+                    let n = check.differences.len();
+                    return Signed::Broken(format!(
+                        "run `{shown}` is not as it was signed, {n} differences: {first}"
+                    ));
+                }
+            }
+            Err(error) => {
+                let why = &error.kind;
+                return Signed::Broken(format!(
+                    "the signature of run `{shown}` does not hold: {why}"
+                ));
+            }
+        }
+    }
+    let path = root.join("runs").join(run).join(RUN_LINEAGE);
+    let records = read_bounded(&path, MAX_BYTES)
+        .map_err(|error| error.to_string())
+        .and_then(|bytes| read_records_file(&path, &bytes).map_err(|error| error.to_string()));
+    match records {
+        Ok(records) => Signed::Holds(
+            records
+                .into_iter()
+                .filter_map(|record| match record {
+                    Record::Entity(description) => Some(description.entity.id()),
+                    Record::Edge(_) => None,
+                })
+                .collect(),
+        ),
+        Err(error) => Signed::Broken(format!(
+            "the lineage of run `{shown}` cannot be read: {error}"
+        )),
+    }
+}
+
+/// Says whether a thing is a model or dataset that something older is recorded of, but for its names.
+fn is_made(graph: &Graph, node: NodeIndex) -> bool {
+    let kind = kind_of(graph, node);
+    matches!(kind, Some(EntityKind::Model | EntityKind::Dataset))
+        && unified(graph, node).into_iter().any(|alias| {
+            graph
+                .older(alias)
+                .any(|(edge, _)| graph.cell(edge).kind != RelationKind::SameAs)
+        })
 }
 
 /// Returns the runs that named a thing.
 fn runs_of(graph: &Graph, node: NodeIndex) -> Result<Vec<String>, LedgerError> {
-    let mut runs = Vec::new();
+    let mut runs = BTreeSet::new();
     for alias in unified(graph, node) {
         for description in graph.descriptions(alias)? {
             let name: Option<Name> = match description.entity {
@@ -108,8 +190,13 @@ fn runs_of(graph: &Graph, node: NodeIndex) -> Result<Vec<String>, LedgerError> {
                 let (run, _) = name.name.split_once('/')?;
                 Some(run.to_owned())
             });
-            runs.extend(run);
+            // A name becomes a path below.
+            let is_plain = |run: &String| {
+                run.bytes()
+                    .all(|byte| byte.is_ascii_alphanumeric() || byte == b'-')
+            };
+            runs.extend(run.filter(is_plain));
         }
     }
-    Ok(runs)
+    Ok(runs.into_iter().collect())
 }

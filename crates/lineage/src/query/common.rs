@@ -16,7 +16,7 @@ use crate::graph::{Graph, Node, NodeIndex, clean};
 use crate::ledger::LedgerError;
 use crate::relation::RelationKind;
 
-/// The question of a verdict that compared two models' weights or behaviour.
+/// The question of a verdict that compared two models' weights; behaviour has a question of its own, which is no answer here.
 pub const KINSHIP: &str = "kinship";
 
 /// Whether an initialisation is shared.

@@ -14,7 +14,7 @@ use crate::svg::{NARROW, WIDE, inline_svg, remarks};
 use crate::text::escape;
 use crate::theme::{DARK, LIGHT, drawing_rules};
 
-/// Forbids everything but the style sheet inside the file and the empty icon.
+/// Forbids everything but what is inside the file: the style sheet, the empty icon and drawings.
 const POLICY: &str = "default-src 'none'; style-src 'unsafe-inline'; img-src data:; base-uri 'none'; form-action 'none'";
 
 /// Returns the whole page.

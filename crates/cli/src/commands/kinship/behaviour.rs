@@ -1,8 +1,10 @@
 //! `kinship --behaviour`: is one model nearer to another, in what it says next, than models that are unrelated to it?
 
+use std::collections::BTreeSet;
+
 use anyhow::Result;
 use serde_json::json;
-use undertone_core::exit;
+use undertone_core::{Digest, exit};
 use undertone_lab::lm::behaviour::{Behaviour, Nearness};
 use undertone_lab::lm::tiny::{TinyName, TinyShelf};
 use undertone_lab::lm::train::Means;
@@ -37,20 +39,28 @@ pub fn run(context: &Context, args: &KinshipArgs, first: &str, second: &str) -> 
         control: &control,
     };
     let tiny = TinyShelf::new(bench, means);
-    let read = |name: &str| -> Result<Behaviour, LabError> {
+    let read = |name: &str| -> Result<(Digest, Behaviour), LabError> {
         let subject = match TinyName::parse(name) {
             Some(known) => tiny.subject(known, name)?,
             None => Subject::open(name, None, &context.data_dir)?,
         };
-        Behaviour::of(&subject)
+        Ok((subject.digest, Behaviour::of(&subject)?))
     };
-    let (a, b) = (read(first)?, read(second)?);
+    let ((first_digest, a), (_, b)) = (read(first)?, read(second)?);
     let distance = |b: &Behaviour| a.distance(b).map_err(|error| Usage(error.to_string()));
     let to_second = distance(&b)?;
-    let mut unrelated = Vec::new();
+    let (mut unrelated, mut strangers) = (Vec::new(), Vec::new());
+    let mut seen = BTreeSet::new();
     for name in &args.unrelated {
         context.say(format!("reading {name}"));
-        unrelated.push(distance(&read(name)?)?);
+        let (digest, stranger) = read(name)?;
+        // The same model twice would make a rank of nothing.
+        if digest == first_digest || !seen.insert(digest) {
+            let problem = format!("--unrelated {name}: the same model was given before");
+            return Err(Usage(problem).into());
+        }
+        strangers.push(format!("{name} ({})", &digest.hex()[..12]));
+        unrelated.push(distance(&stranger)?);
     }
     let nearness = Nearness::new(to_second, unrelated);
     let is_kin = nearness.p_value.is_some_and(|p| p <= level);
@@ -81,7 +91,7 @@ pub fn run(context: &Context, args: &KinshipArgs, first: &str, second: &str) -> 
                 question: QUESTION.to_owned(),
                 outcome: outcome.to_owned(),
                 scope: Some(format!("{first} and {second}")),
-                method: Some(reason.clone()),
+                method: Some(format!("{reason}; strangers: {}", strangers.join(", "))),
                 numbers,
                 reference: None,
             };

@@ -51,13 +51,16 @@ impl TinyName {
             None => (seeds, None),
         };
         let seed = |text: &str| text.parse().ok().map(Seed);
+        let own = seed(own)?;
+        let clone_of = match other {
+            // A base that imitates itself is no clone.
+            Some(other) => Some(seed(other).filter(|other| *other != own)?),
+            None => None,
+        };
         Some(Self {
             preset,
-            seed: seed(own)?,
-            clone_of: match other {
-                Some(other) => Some(seed(other)?),
-                None => None,
-            },
+            seed: own,
+            clone_of,
         })
     }
 }
@@ -225,6 +228,7 @@ mod tests {
             "tiny-smoke-",
             "tiny-smoke-x",
             "tiny-smoke-1-as-",
+            "tiny-smoke-1-as-1",
             "tiny-smoke--1",
             "smoke-1",
         ] {
