@@ -215,8 +215,16 @@ impl World<'_> {
         }
 
         // 6. What people look at, and what is concluded.
+        // Who only looks which steps there are needs no conclusion; the judge's answers are the one step left.
+        let looks = bench.mode == Mode::Look;
+        if looks && settings.readouts.judged == 0 {
+            return Ok(result);
+        }
         let control = &materials[&(settings.control(), 0)];
         result.inspected = Some(self.inspect(bench, paired, &control.rows)?);
+        if looks {
+            return Ok(result);
+        }
         result.sources.extend(
             taught
                 .into_iter()
