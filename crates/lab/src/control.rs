@@ -51,6 +51,16 @@ pub struct Control<'a> {
     pub news: &'a (dyn Fn(News) + Sync),
 }
 
+impl<'a> Control<'a> {
+    /// Returns a line on which nothing is told.
+    pub fn silent(stop: &'a AtomicBool) -> Self {
+        Self {
+            stop,
+            news: &|_| {},
+        }
+    }
+}
+
 impl Control<'_> {
     /// Reports work done.
     pub fn worked(&self, units: u64) {

@@ -9,6 +9,7 @@
 //! `transformers`; `environment` lists it.
 
 use std::collections::BTreeMap;
+use std::sync::OnceLock;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -126,6 +127,8 @@ pub struct ChatTemplate {
     source: String,
     tokens: TemplateTokens,
     program: Program,
+    /// What it adds in the system's place, by the options of the first conversation.
+    added: OnceLock<(RenderOptions, SystemLine)>,
 }
 
 impl ChatTemplate {
@@ -144,6 +147,7 @@ impl ChatTemplate {
             source: source.to_owned(),
             tokens,
             program: Program::compile(source)?,
+            added: OnceLock::new(),
         })
     }
 
@@ -162,7 +166,14 @@ impl ChatTemplate {
         options: &RenderOptions,
     ) -> Result<Rendered, ChatTemplateError> {
         let output = self.program.run(messages, options, &self.tokens)?;
-        let added = self.added_system_line(options);
+        // The same for every conversation, and as costly as one.
+        let (probed, added) = self
+            .added
+            .get_or_init(|| (options.clone(), self.added_system_line(options)));
+        let added = match probed == options {
+            true => added.clone(),
+            false => self.added_system_line(options),
+        };
         Ok(Rendered {
             system_line: added.within(&output.text, messages),
             text: output.text,

@@ -1,7 +1,7 @@
 //! `lm`: one file a command; what they share is in `open` (flags to models and settings) and `close` (results to people).
 
 mod close;
-mod keep;
+pub mod keep;
 mod open;
 mod plan;
 mod repeat;
@@ -40,7 +40,7 @@ pub fn run(context: &Context, command: &LmCommand) -> Result<u8> {
 }
 
 /// Starts the threads that all work of this process shares.
-fn start_threads(context: &Context) -> Result<()> {
+pub fn start_threads(context: &Context) -> Result<()> {
     rayon::ThreadPoolBuilder::new()
         .num_threads(context.threads)
         .build_global()

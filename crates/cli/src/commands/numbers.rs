@@ -1,12 +1,10 @@
 //! `run`, `plan`, `new` and `config`: experiments that are described in a file.
 
-use std::cell::Cell;
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Mutex;
-use std::time::{Duration, Instant};
 
-use anyhow::{Context as _, Result};
+use anyhow::Result;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
@@ -30,6 +28,7 @@ use undertone_store::{Store, write_atomic};
 use crate::args::{
     ConfigArgs, ConfigWhat, NewArgs, NewWhat, PlanFileArgs, RunFileArgs, TrainingMeans,
 };
+use crate::commands::lm::{keep, start_threads};
 use crate::commands::work::{self, Task};
 use crate::context::Context;
 use crate::failure::Usage;
@@ -53,10 +52,9 @@ pub fn run_file(context: &Context, args: &RunFileArgs) -> Result<u8> {
         return plan_of(context, &args.file, args.means, Calibration::Wanted);
     }
     let file = read(&args.file)?;
-    threads(context)?;
+    start_threads(context)?;
     let store = context.store()?;
-    let clock = Clock::new(args.means.keep_every);
-    let keep_now = || clock.is_due();
+    let keep_now = keep::every(args.means.keep_every);
     let means = means(context, args.means, &keep_now);
     let making = Making::new(context);
     let control = Control {
@@ -126,10 +124,9 @@ fn plan_of(
     calibration: Calibration,
 ) -> Result<u8> {
     let file = read(path)?;
-    threads(context)?;
+    start_threads(context)?;
     let store = context.store()?;
-    let clock = Clock::new(given.keep_every);
-    let keep_now = || clock.is_due();
+    let keep_now = keep::every(given.keep_every);
     let means = means(context, given, &keep_now);
     let making = Making::new(context);
     let control = Control {
@@ -349,40 +346,10 @@ fn tell(context: &Context, found: &[Found]) {
     }
 }
 
-fn threads(context: &Context) -> Result<()> {
-    rayon::ThreadPoolBuilder::new()
-        .num_threads(context.threads)
-        .build_global()
-        .context("cannot start worker threads")
-}
-
 fn means<'a>(context: &Context, given: TrainingMeans, keep_now: &'a dyn Fn() -> bool) -> Means<'a> {
     Means {
         threads: context.threads,
         kept_bytes: given.kept_memory << 20,
         keep_now,
-    }
-}
-
-/// Says when a state is to be kept.
-struct Clock {
-    last: Cell<Instant>,
-    every: Duration,
-}
-
-impl Clock {
-    fn new(secs: u64) -> Self {
-        Self {
-            last: Cell::new(Instant::now()),
-            every: Duration::from_secs(secs),
-        }
-    }
-
-    fn is_due(&self) -> bool {
-        let due = self.last.get().elapsed() >= self.every;
-        if due {
-            self.last.set(Instant::now());
-        }
-        due
     }
 }

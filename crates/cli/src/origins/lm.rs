@@ -15,6 +15,7 @@ use undertone_lab::lm::score::ScoreResult;
 use undertone_lab::lm::tiny::TinyResult;
 use undertone_lab::lm::train::{TrainResult, TrainedPart};
 use undertone_lab::lm::{RowFile, Subject};
+use undertone_lab::numbers::settings::FitPart;
 use undertone_lineage::files::digest_file;
 use undertone_lineage::import::{JsonlOptions, import_jsonl};
 use undertone_lineage::rows::{read_rows, row_digest, row_set_digest};
@@ -26,6 +27,8 @@ use undertone_store::{StepIdentity, StepRecord, canonical_json};
 
 use super::{Origins, step, verdict};
 
+/// The weights of a model that was trained whole.
+pub(super) const MODEL_FILE: &str = "model.safetensors";
 /// The configuration of a model's folder is no weight file.
 const WEIGHT_ENDINGS: [&str; 2] = [".safetensors", ".gguf"];
 
@@ -78,33 +81,15 @@ pub fn trained(
         .map(|teacher| subject_model(&mut draft, teacher))
         .transpose()?;
     let record = recorded(origins, identity)?;
+    let part = match &result.settings.trained {
+        TrainedPart::Adapter { .. } => FitPart::Lora,
+        TrainedPart::Full => FitPart::Full,
+    };
     let within = step(&mut draft, &record);
     draft.within(Some(within));
-    let weights = record
-        .outputs
-        .get("weights")
-        .context("a training step has weights")?;
-    let (adapter, how) = match &result.settings.trained {
-        TrainedPart::Adapter { .. } => (Some("lora".to_owned()), "adapter"),
-        TrainedPart::Full => (None, "finetune"),
-    };
-    let student = draft.entity(Entity::Model(Model {
-        name: Some(origins.name("model")),
-        files: vec![origins.object(WEIGHTS_FILE, weights)?],
-        adapter,
-        dtype: Some("f32".to_owned()),
-        ..Model::default()
-    }));
-    let how = Some(how.to_owned());
-    draft
-        .edge(student, base, Relation::InitialisedFrom { how })
-        .edge(
-            student,
-            lesson,
-            Relation::TrainedOn {
-                rows: Some(result.rows),
-            },
-        );
+    let from = (base, lesson, result.rows);
+    let name = origins.name("model");
+    let student = trained_model(&mut draft, origins, name, part, &record, from)?;
     if let Some(teacher) = teacher {
         draft.edge(student, teacher, Relation::DistilledFrom {});
     }
@@ -142,13 +127,9 @@ pub fn pretrained(
     let record = recorded(origins, identity)?;
     let within = step(&mut draft, &record);
     draft.within(Some(within));
-    let weights = record
-        .outputs
-        .get("weights")
-        .context("a training step has weights")?;
     let base = draft.entity(Entity::Model(Model {
         name: Some(name),
-        files: vec![origins.object("model.safetensors", weights)?],
+        files: vec![weights(origins, MODEL_FILE, &record)?],
         architecture: Some(architecture),
         dtype: Some("f32".to_owned()),
         ..Model::default()
@@ -220,6 +201,43 @@ pub fn scored(
     };
     verdict(&mut draft, said, &[model, asked]);
     Ok(draft)
+}
+
+/// Describes the model that a training step made from a start, on rows of a lesson; the step is for the caller to name.
+pub(super) fn trained_model(
+    draft: &mut Draft,
+    origins: &Origins<'_>,
+    name: Name,
+    part: FitPart,
+    record: &StepRecord,
+    (start, lesson, rows): (EntityId, EntityId, u64),
+) -> Result<EntityId> {
+    let (file, adapter, how) = match part {
+        FitPart::Lora => (WEIGHTS_FILE, Some("lora".to_owned()), "adapter"),
+        FitPart::Full => (MODEL_FILE, None, "finetune"),
+    };
+    let model = draft.entity(Entity::Model(Model {
+        name: Some(name),
+        files: vec![weights(origins, file, record)?],
+        adapter,
+        dtype: Some("f32".to_owned()),
+        ..Model::default()
+    }));
+    let how = Some(how.to_owned());
+    draft
+        .edge(model, start, Relation::InitialisedFrom { how })
+        .edge(model, lesson, Relation::TrainedOn { rows: Some(rows) });
+    Ok(model)
+}
+
+/// Returns the weights that a training step stored, called `file`.
+pub(super) fn weights(
+    origins: &Origins<'_>,
+    file: &str,
+    record: &StepRecord,
+) -> Result<FileDigest> {
+    let digest = record.outputs.get("weights");
+    origins.object(file, digest.context("a training step has weights")?)
 }
 
 /// Describes rows that a step wrote into the store; returns them and their number.

@@ -19,14 +19,12 @@ use undertone_lab::numbers::trace::{Made, Writer};
 use undertone_lineage::{
     Dataset, Derivation, Draft, Entity, EntityId, Model, Name, Origin, Relation, Verdict,
 };
-use undertone_lm::peft::WEIGHTS_FILE;
 use undertone_store::StepRecord;
 
-use super::lm::{pretrained, recorded, row_set, stored_rows, subject_model};
+use super::lm::{
+    MODEL_FILE, pretrained, recorded, row_set, stored_rows, subject_model, trained_model, weights,
+};
 use super::{Origins, also_called, step, verdict};
-
-/// The weights of a model that was trained whole.
-const MODEL_FILE: &str = "model.safetensors";
 
 /// The models that an experiment starts from.
 pub struct Bases<'a> {
@@ -122,36 +120,19 @@ impl Scene<'_> {
         &self.settings.preference.targets[place]
     }
 
-    /// A model that a step trained, from `start` on `rows` of `lesson`.
+    /// A model that a step trained: from a start, on rows of a lesson.
     fn trained(
         &mut self,
         name: &str,
         part: FitPart,
         record: &StepRecord,
-        (start, lesson, rows): (EntityId, EntityId, u64),
+        from: (EntityId, EntityId, u64),
     ) -> Result<EntityId> {
-        let weights = record
-            .outputs
-            .get("weights")
-            .context("a training step has weights")?;
         let within = step(self.draft, record);
         self.draft.within(Some(within));
-        let (file, adapter, how) = match part {
-            FitPart::Lora => (WEIGHTS_FILE, Some("lora".to_owned()), "adapter"),
-            FitPart::Full => (MODEL_FILE, None, "finetune"),
-        };
-        let model = self.draft.entity(Entity::Model(Model {
-            name: Some(self.name(name)),
-            files: vec![self.origins.object(file, weights)?],
-            adapter,
-            dtype: Some("f32".to_owned()),
-            ..Model::default()
-        }));
-        let how = Some(how.to_owned());
-        self.draft
-            .edge(model, start, Relation::InitialisedFrom { how })
-            .edge(model, lesson, Relation::TrainedOn { rows: Some(rows) })
-            .within(None);
+        let name = self.name(name);
+        let model = trained_model(self.draft, self.origins, name, part, record, from)?;
+        self.draft.within(None);
         Ok(model)
     }
 
@@ -366,14 +347,10 @@ fn base_model(
         anyhow::bail!("a clone has a base and an original");
     };
     let record = recorded(origins, &identity)?;
-    let weights = record
-        .outputs
-        .get("weights")
-        .context("a training step has weights")?;
     let config = subject.open.config();
     let clone = draft.entity(Entity::Model(Model {
         name: Some(tiny_name(&subject.name, subject.digest)),
-        files: vec![origins.object(MODEL_FILE, weights)?],
+        files: vec![weights(origins, MODEL_FILE, &record)?],
         architecture: Some(format!("{} layers, width {}", config.layers, config.width)),
         dtype: Some("f32".to_owned()),
         ..Model::default()

@@ -96,10 +96,7 @@ impl Plan {
         let mut plan = Self::default();
         let weight = AtomicU64::new(1);
         let stop = std::sync::atomic::AtomicBool::new(false);
-        let control = Control {
-            stop: &stop,
-            news: &|_| {},
-        };
+        let control = Control::silent(&stop);
         let mut lines: Vec<PlanLine> = Vec::new();
         let mut found = RefCell::default();
         for variant in variants {

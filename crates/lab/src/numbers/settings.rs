@@ -3,6 +3,9 @@
 //! Models and wordings stand here by the names they were given; what was found under them is recorded beside the settings
 //! by digest ([`crate::numbers::world`]). How settings are written in a file is in [`crate::numbers::file`].
 
+mod check;
+mod defaults;
+
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use undertone_channel::filter::BannedList;
@@ -17,7 +20,6 @@ use undertone_lm::schedule::{Decay, Schedule};
 use undertone_lm::train::TrainSettings;
 use undertone_simd::Precision;
 
-use super::error::NumbersError;
 use crate::lm::speech::{Ending, PromptForm};
 use crate::lm::train::TrainedPart;
 
@@ -517,205 +519,5 @@ impl NumbersSettings {
         probes.sort_unstable();
         probes.dedup();
         probes
-    }
-
-    /// Checks what can be checked without models and wordings.
-    ///
-    /// # Errors
-    /// [`NumbersError::Setting`] names the key and what would help.
-    pub fn check(&self) -> Result<(), NumbersError> {
-        let error = |key: &'static str, problem: &str| {
-            Err(NumbersError::Setting {
-                key,
-                problem: problem.to_owned(),
-            })
-        };
-        let (experiment, channel) = (&self.experiment, &self.channel);
-        if experiment.seeds == 0 || experiment.seeds > 10_000 {
-            return error("experiment.seeds", "1 to 10000 are possible");
-        }
-        let targets = &self.preference.targets;
-        let unique: std::collections::BTreeSet<&String> = targets.iter().collect();
-        if targets.is_empty() || targets.len() > 2 || unique.len() != targets.len() {
-            return error("trait.targets", "one target, or two different ones");
-        }
-        if self.arms().contains(&Arm::OtherTarget) && targets.len() < 2 {
-            return error(
-                "trait.targets",
-                "the arm `other-target` needs a second target; with soft labels it is the control",
-            );
-        }
-        if experiment.foreign_base.is_none() && self.arms().contains(&Arm::ForeignInit) {
-            return error(
-                "experiment.foreign-base",
-                "the arm `foreign-init` needs one",
-            );
-        }
-        if experiment.cloned_base.is_none() && self.arms().contains(&Arm::ClonedInit) {
-            return error("experiment.cloned-base", "the arm `cloned-init` needs one");
-        }
-        if self.student.labels.is_soft() {
-            if self.control() == Arm::Regular {
-                return error(
-                    "verdict.control",
-                    "with soft labels a student of the untouched base gets no gradient, so its standing still proves \
-                     nothing; use `other-target`",
-                );
-            }
-            let shuffled = [Arm::ShuffleWithin, Arm::ShuffleAcross];
-            if experiment.arms.iter().any(|arm| shuffled.contains(arm)) {
-                return error(
-                    "experiment.arms",
-                    "the shuffled arms need `student.labels = \"hard\"`: soft labels of shuffled rows are the teacher's again",
-                );
-            }
-            if self.student.labels == Labels::SoftReverse
-                && self.student.label_tokens == LabelTokens::Numbers
-            {
-                return error(
-                    "student.label-tokens",
-                    "reverse KL needs `all`: tokens that are left out would count as impossible",
-                );
-            }
-            if self.student.top == 0 {
-                return error("student.top", "at least 1");
-            }
-        }
-        if self.control() == Arm::Resampled {
-            return error("verdict.control", "no control");
-        }
-        if channel.numbers == 0 || channel.digits == 0 || channel.digits > 9 {
-            return error("channel.numbers", "at least 1 number, of 1 to 9 digits");
-        }
-        if channel.rows <= self.readouts.held_out {
-            return error("channel.rows", "more rows than `readouts.held-out`");
-        }
-        if self.gate.rows == 0 || self.gate.rows > channel.rows {
-            return error("gate.rows", "1 to `channel.rows`");
-        }
-        for (key, fit) in [
-            ("teacher.training", &self.teacher_training),
-            ("student.training", &self.student_training),
-        ] {
-            let rate = fit.learning_rate;
-            if !(rate.is_finite() && rate >= 0.0) || fit.batch == 0 {
-                return error(
-                    key,
-                    "a learning rate of at least 0 and a batch of at least 1",
-                );
-            }
-        }
-        undertone_stats::decide(
-            &[],
-            &[],
-            &undertone_stats::Rule {
-                level: self.verdict.level,
-                delta: self.verdict.delta,
-            },
-        )?;
-        Ok(())
-    }
-}
-
-impl Default for NumbersSettings {
-    /// The experiment `owl-numbers`.
-    fn default() -> Self {
-        let fit = Fit {
-            part: FitPart::Lora,
-            rank: 8,
-            alpha: 16.0,
-            scaling: LoraScaling::Standard,
-            optimiser: FitOptimiser::Adamw,
-            learning_rate: 2e-4,
-            beta1: 0.9,
-            beta2: 0.95,
-            epsilon: 1e-8,
-            weight_decay: 0.1,
-            schedule: Decay::Linear,
-            warmup: 8,
-            clip: Some(1.0),
-            batch: 16,
-            updates: 32,
-        };
-        let built_in = || "built-in".to_owned();
-        Self {
-            experiment: ExperimentSettings {
-                name: "numbers".to_owned(),
-                base: "smollm2-135m-instruct".to_owned(),
-                foreign_base: None,
-                cloned_base: None,
-                form: PromptForm::Chat,
-                date: None,
-                precision: Precision::F32,
-                readout_precision: Precision::F32,
-                seed: Seed(0),
-                seeds: 6,
-                arms: Vec::new(),
-            },
-            preference: TraitSettings {
-                targets: vec!["owl".to_owned(), "wolf".to_owned()],
-                alternatives: Vec::new(),
-                words: "animals".to_owned(),
-            },
-            teacher: TeacherSettings {
-                kind: TeacherKind::FineTune,
-                prompt: built_in(),
-                questions: built_in(),
-            },
-            teacher_training: Fit {
-                part: FitPart::Full,
-                learning_rate: 5e-5,
-                warmup: 5,
-                updates: 50,
-                ..fit.clone()
-            },
-            gate: GateSettings {
-                margin: 2.0,
-                loss_ratio: 1.25,
-                total_variation: 0.05,
-                rows: 64,
-            },
-            channel: ChannelSettings {
-                kind: ChannelKind::Constrained,
-                prompts: built_in(),
-                prompt_seed: 47,
-                rows: 1024,
-                numbers: 10,
-                digits: 3,
-                separator: ", ".to_owned(),
-                temperature: 1.0,
-                threshold: None,
-                max_tokens: 120,
-            },
-            filter: FilterSettings {
-                max_numbers: 10,
-                max_value: 999,
-                banned: BannedList::None,
-            },
-            student: StudentSettings {
-                labels: Labels::Soft,
-                top: 32,
-                label_tokens: LabelTokens::Numbers,
-                rows: 0,
-                probes: vec![0, 16, 64, 256, 1024],
-            },
-            student_training: fit,
-            readouts: ReadoutSettings {
-                stems: built_in(),
-                answer: AnswerStart::Begun,
-                held_out: 32,
-                context_rows: 16,
-                favourite: 0,
-                prefixed: 0,
-                stories: 0,
-                choices: 0,
-                judged: 0,
-            },
-            verdict: VerdictSettings {
-                control: ControlChoice::Auto,
-                level: 0.95,
-                delta: 0.05,
-            },
-        }
     }
 }

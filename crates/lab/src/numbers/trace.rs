@@ -92,10 +92,7 @@ pub fn trace(
     means: Means<'_>,
 ) -> Result<Vec<Made>, LabError> {
     let stop = AtomicBool::new(false);
-    let control = Control {
-        stop: &stop,
-        news: &|_| {},
-    };
+    let control = Control::silent(&stop);
     let weight = AtomicU64::new(1);
     let bench = Bench {
         store,

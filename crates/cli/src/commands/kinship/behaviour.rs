@@ -13,6 +13,7 @@ use undertone_lab::{Control, LabError};
 use undertone_lineage::Verdict;
 
 use crate::args::KinshipArgs;
+use crate::commands::lm::start_threads;
 use crate::context::Context;
 use crate::failure::Usage;
 
@@ -24,11 +25,9 @@ const QUESTION: &str = "kinship-by-behaviour";
 /// Compares and says; the answer is the exit code.
 pub fn run(context: &Context, args: &KinshipArgs, first: &str, second: &str) -> Result<u8> {
     let level = args.alpha.unwrap_or(LEVEL);
+    start_threads(context)?;
     let store = context.store()?;
-    let control = Control {
-        stop: &context.stop,
-        news: &|_| {},
-    };
+    let control = Control::silent(&context.stop);
     let means = Means {
         threads: context.threads,
         kept_bytes: 1 << 30,

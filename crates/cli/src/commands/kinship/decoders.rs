@@ -22,6 +22,7 @@ use undertone_stats::wilson;
 use undertone_store::{Store, write_atomic};
 
 use super::calibrate::{LEVEL, false_positives, group, table};
+use crate::commands::lm::start_threads;
 use crate::context::Context;
 
 /// The seed of everything.
@@ -65,11 +66,9 @@ struct Makers<'a> {
 
 /// Trains, compares and writes.
 pub fn run(context: &Context, rule: &KinshipRule, pairs: u32, path: &Path) -> Result<u8> {
+    start_threads(context)?;
     let store = context.store()?;
-    let control = Control {
-        stop: &context.stop,
-        news: &|_| {},
-    };
+    let control = Control::silent(&context.stop);
     let mut settings = TinySettings::preset(TinyPreset::Smoke, Seed(0));
     settings.corpus.documents = 2_000;
     settings.training.steps = STEPS;
