@@ -121,6 +121,19 @@ pub enum ChatTemplateError {
     Thread(#[source] std::io::Error),
 }
 
+/// Does `work`, which renders many conversations, on one thread with the stack that templates need.
+///
+/// Without it [`ChatTemplate::render`] starts a thread each time, which takes longer than the rendering.
+///
+/// # Errors
+/// [`ChatTemplateError::Thread`].
+///
+/// # Panics
+/// If `work` does.
+pub fn rendering_many<T: Send>(work: impl FnOnce() -> T + Send) -> Result<T, ChatTemplateError> {
+    environment::with_one_thread(work)
+}
+
 /// A compiled chat template.
 #[derive(Debug)]
 pub struct ChatTemplate {

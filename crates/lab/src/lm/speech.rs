@@ -9,7 +9,7 @@ use std::collections::BTreeSet;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use undertone_core::Digest;
-use undertone_lm::chat::{ChatTemplate, Message, RenderOptions, SystemLine};
+use undertone_lm::chat::{ChatTemplate, Message, RenderOptions, SystemLine, rendering_many};
 use undertone_lm::examples::{SoftLabels, TrainingRow};
 use undertone_lm::tokenizer::{SpecialTokens, TokenKind, Tokenizer};
 
@@ -124,7 +124,19 @@ impl<'a> Speech<'a> {
     /// # Errors
     /// [`RowsError`] with file and line.
     pub fn prompts(&self, file: &RowFile) -> Result<Vec<SpokenPrompt>, RowsError> {
-        file.each(|row| self.prompt(row))
+        self.each(file, |row| self.prompt(row))
+    }
+
+    /// Does `work`, which may render conversations, with every row of `file`.
+    fn each<T: Send>(
+        &self,
+        file: &RowFile,
+        work: impl FnMut(&Row) -> Result<T, RowsErrorKind> + Send,
+    ) -> Result<Vec<T>, RowsError> {
+        match self.template {
+            None => file.each(work),
+            Some(_) => rendering_many(|| file.each(work)).map_err(|error| file.error(0, error))?,
+        }
     }
 
     fn prompt(&self, row: &Row) -> Result<SpokenPrompt, RowsErrorKind> {
@@ -216,7 +228,7 @@ impl<'a> Speech<'a> {
         ending: Ending,
         soft: SoftLabelUse,
     ) -> Result<Vec<TrainingRow>, RowsError> {
-        file.each(|row| {
+        self.each(file, |row| {
             let prompt = self.prompt(row)?.tokens;
             let completion = self.completion(row, ending)?;
             let labels = match (soft, &row.top) {

@@ -6,11 +6,13 @@
 //! text and changes nothing.
 //!
 //! A template cannot open files or load other templates. Its work, and the text it may make, are limited by a budget that
-//! grows with the conversation. It runs on a thread with a stack that no nesting within the budget exhausts; a panic
-//! ends that thread alone. Not stopped: a template that compares or joins lists which contain themselves many times
+//! grows with the conversation. It runs on a thread with a stack that no nesting within the budget exhausts, and its panics
+//! are caught. Not stopped: a template that compares or joins lists which contain themselves many times
 //! over.
 
 use std::borrow::Cow;
+use std::cell::Cell;
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 
@@ -86,17 +88,37 @@ fn fuel(messages: &[Message]) -> u64 {
     steps.min(500_000)
 }
 
+thread_local! {
+    /// Whether this thread has a large stack.
+    static IS_ROOMY: Cell<bool> = const { Cell::new(false) };
+}
+
 /// Runs `work` with a large stack, and outlives its panics.
 fn on_a_thread<T: Send>(
     work: impl FnOnce() -> Result<T, ChatTemplateError> + Send,
+) -> Result<T, ChatTemplateError> {
+    let outlived =
+        || catch_unwind(AssertUnwindSafe(work)).unwrap_or(Err(ChatTemplateError::Crashed));
+    if IS_ROOMY.get() {
+        return outlived();
+    }
+    with_one_thread(outlived)?
+}
+
+/// Does `work` on a thread with a large stack, where templates need none of their own.
+pub(super) fn with_one_thread<T: Send>(
+    work: impl FnOnce() -> T + Send,
 ) -> Result<T, ChatTemplateError> {
     std::thread::scope(|scope| {
         let thread = std::thread::Builder::new()
             .name("chat-template".to_owned())
             .stack_size(STACK_BYTES)
-            .spawn_scoped(scope, work)
+            .spawn_scoped(scope, || {
+                IS_ROOMY.set(true);
+                work()
+            })
             .map_err(ChatTemplateError::Thread)?;
-        thread.join().map_err(|_| ChatTemplateError::Crashed)?
+        Ok(thread.join().unwrap_or_else(|panic| resume_unwind(panic)))
     })
 }
 
@@ -274,6 +296,22 @@ fn without_generation_marks(source: &str) -> Cow<'_, str> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_crash_is_an_error_and_work_on_one_thread_goes_on_after_it() {
+        let crash = || on_a_thread::<()>(|| panic!("as an interpreter might"));
+        let thread = || std::thread::current().id();
+        let on_one = with_one_thread(|| {
+            let crashed = crash();
+            let same = on_a_thread(|| Ok(thread())).expect("no crash") == thread();
+            (crashed, same)
+        });
+        let (crashed, same) = on_one.expect("a thread");
+        assert!(matches!(crashed, Err(ChatTemplateError::Crashed)));
+        assert!(same);
+        assert!(matches!(crash(), Err(ChatTemplateError::Crashed)));
+        assert_ne!(on_a_thread(|| Ok(thread())).expect("no crash"), thread());
+    }
 
     #[test]
     fn marks_of_generation_go_and_whitespace_control_stays() {
