@@ -184,7 +184,7 @@ pub enum Command {
     /// Compare two finished runs: settings that differ, numbers side by side
     #[command(after_help = "Example:\n  undertone compare mnist-12ab mnist-34cd")]
     Compare(CompareArgs),
-    /// Get a data set or a model and check every file's sha256
+    /// Get a data set, questions or a model and check every file's sha256
     #[command(
         after_help = "Examples:\n  undertone fetch mnist\n  undertone fetch smollm2-135m-instruct"
     )]
@@ -528,7 +528,7 @@ pub struct CompareArgs {
 
 #[derive(Debug, Clone, Args)]
 pub struct FetchArgs {
-    /// mnist, fashion, smollm2-135m-instruct, or hf:OWNER/NAME or hf:OWNER/NAME@REVISION of the Hugging Face hub
+    /// mnist, fashion, hellaswag, smollm2-135m-instruct, or hf:OWNER/NAME or hf:OWNER/NAME@REVISION of the Hugging Face hub
     pub name: String,
 }
 

@@ -1,4 +1,4 @@
-//! Gets the files of a named dataset or model, from whichever source delivers the pinned content first.
+//! Gets the files of a named dataset, benchmark or model, from whichever source delivers the pinned content first.
 //!
 //! Sources are tried in order and none is trusted: a file counts only if its uncompressed content has the pinned
 //! sha256, so who packed or hosts it does not matter. Every source that fails is reported with its reason. In the
@@ -29,7 +29,7 @@ use crate::images::FileDigest;
 use crate::item::Item;
 
 use land::land;
-pub use source::{Source, SourceError, SourceErrorKind};
+pub use source::{Source, SourceError, SourceErrorKind, Wheel};
 
 /// How to fetch.
 #[derive(Debug, Clone)]

@@ -1,9 +1,10 @@
-//! Whatever `undertone fetch` gets by name: a dataset or a model.
+//! Whatever `undertone fetch` gets by name: a dataset, questions or a model.
 
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
+use crate::benchmark::Benchmark;
 use crate::dataset::{Dataset, PinnedFile};
 use crate::model::Model;
 
@@ -12,6 +13,8 @@ use crate::model::Model;
 pub enum Item {
     /// Labelled images.
     Dataset(Dataset),
+    /// Questions with known answers.
+    Benchmark(Benchmark),
     /// A language model.
     Model(Model),
 }
@@ -33,13 +36,16 @@ impl Item {
     /// Returns everything that can be fetched by name.
     pub fn all() -> impl Iterator<Item = Self> {
         let datasets = Dataset::ALL.map(Self::Dataset);
-        datasets.into_iter().chain(Model::ALL.map(Self::Model))
+        let benchmarks = Benchmark::ALL.map(Self::Benchmark);
+        let models = Model::ALL.map(Self::Model);
+        datasets.into_iter().chain(benchmarks).chain(models)
     }
 
     /// Returns the name on the command line, which is also that of the folder.
     pub const fn name(self) -> &'static str {
         match self {
             Self::Dataset(dataset) => dataset.name(),
+            Self::Benchmark(benchmark) => benchmark.name(),
             Self::Model(model) => model.name(),
         }
     }
@@ -48,6 +54,7 @@ impl Item {
     pub const fn files(self) -> &'static [PinnedFile] {
         match self {
             Self::Dataset(dataset) => dataset.files(),
+            Self::Benchmark(benchmark) => benchmark.files(),
             Self::Model(model) => model.files(),
         }
     }
@@ -56,7 +63,7 @@ impl Item {
     pub fn folders(self, data_dir: &Path) -> Vec<PathBuf> {
         match self {
             Self::Dataset(dataset) => dataset.folders(data_dir),
-            Self::Model(model) => vec![data_dir.join(model.name())],
+            Self::Benchmark(_) | Self::Model(_) => vec![data_dir.join(self.name())],
         }
     }
 }
@@ -64,6 +71,12 @@ impl Item {
 impl From<Dataset> for Item {
     fn from(dataset: Dataset) -> Self {
         Self::Dataset(dataset)
+    }
+}
+
+impl From<Benchmark> for Item {
+    fn from(benchmark: Benchmark) -> Self {
+        Self::Benchmark(benchmark)
     }
 }
 
@@ -108,7 +121,7 @@ mod tests {
         assert_eq!(
             error,
             Err(
-                "`cifar` cannot be fetched, expected `mnist`, `fashion`, `smollm2-135m-instruct`"
+                "`cifar` cannot be fetched, expected `mnist`, `fashion`, `hellaswag`, `smollm2-135m-instruct`"
                     .into()
             )
         );

@@ -1,14 +1,16 @@
-//! Brings labelled images to the experiments: readers that treat files as hostile, the embedded digits, and fetching
-//! of the named datasets and language models with pinned digests.
+//! Brings labelled images and questions to the experiments: readers that treat files as hostile, the embedded digits, and
+//! fetching of the named datasets, questions and language models with pinned digests.
 //!
 //! Start with [`images`], what a dataset is once it is in memory; then [`source`], which opens one; then [`fetch`], the
 //! only module that touches the network. What is in a model's file is none
 //! of its business. Knows no run folders and no terminal.
 
+pub mod benchmark;
 pub mod bounded;
 pub mod csv;
 pub mod dataset;
 pub mod digits;
+pub mod endings;
 pub mod fault;
 pub mod fetch;
 mod folder;
@@ -19,6 +21,7 @@ pub mod item;
 pub mod model;
 pub mod source;
 
+pub use benchmark::Benchmark;
 pub use dataset::Dataset;
 pub use digits::digits;
 pub use fault::Fault;

@@ -24,6 +24,7 @@ pub mod source;
 pub mod student;
 pub mod teacher;
 
+pub mod capability;
 pub mod inspection;
 pub mod sampled;
 

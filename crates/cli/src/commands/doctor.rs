@@ -6,7 +6,7 @@ use anyhow::Result;
 use serde::Serialize;
 use serde_json::json;
 use undertone_core::{Seed, exit};
-use undertone_data::{Dataset, Model as LanguageModel};
+use undertone_data::{Benchmark, Dataset, Model as LanguageModel};
 use undertone_lab::LabError;
 use undertone_mlp::{
     Activation, Architecture, Biases, Inputs, Loss, LossKind, Model, NoiseLaw, Optimiser,
@@ -38,7 +38,7 @@ pub fn run(context: &Context, args: &DoctorArgs) -> Result<u8> {
     let environment = environment::capture(context.threads);
     let memory = environment::memory();
     let disk = environment::free_disk(&context.root);
-    let data: Vec<(&str, Option<String>)> = Dataset::ALL
+    let mut data: Vec<(&str, Option<String>)> = Dataset::ALL
         .into_iter()
         .map(|dataset| {
             let found = undertone_data::source::find(dataset, &context.data_dir)?;
@@ -48,6 +48,13 @@ pub fn run(context: &Context, args: &DoctorArgs) -> Result<u8> {
             ))
         })
         .collect::<Result<_, undertone_data::OpenDataError>>()?;
+    data.extend(Benchmark::ALL.map(|benchmark| {
+        let path = benchmark.path(&context.data_dir);
+        (
+            benchmark.name(),
+            path.is_file().then(|| path.display().to_string()),
+        )
+    }));
     let models = LanguageModel::ALL.map(|model| {
         let path = model.path(&context.data_dir);
         (model, path.is_file().then_some(path))

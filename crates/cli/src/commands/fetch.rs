@@ -1,4 +1,4 @@
-//! `fetch`: gets a data set or a model and checks every byte of it.
+//! `fetch`: gets a data set, questions or a model and checks every byte of it.
 
 use anyhow::Result;
 use serde_json::json;
@@ -37,6 +37,7 @@ pub fn run(context: &Context, args: &FetchArgs) -> Result<u8> {
         .collect();
     let kind = match item {
         Item::Dataset(_) => "dataset",
+        Item::Benchmark(_) => "benchmark",
         Item::Model(_) => "model",
     };
     let value = json!({
@@ -53,6 +54,9 @@ pub fn run(context: &Context, args: &FetchArgs) -> Result<u8> {
     })?;
     let next = match item {
         Item::Dataset(dataset) => format!("undertone mnist --data {dataset}"),
+        Item::Benchmark(benchmark) => {
+            format!("`readouts.capability = \"{benchmark}\"` in a file of `undertone new numbers`")
+        }
         Item::Model(Model::SmolLm2Instruct) => format!("undertone lm info {item}"),
     };
     context.say(format!("next: {next}"));

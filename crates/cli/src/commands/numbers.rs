@@ -20,7 +20,7 @@ use undertone_lab::numbers::plan::Plan;
 use undertone_lab::numbers::result::NumbersResult;
 use undertone_lab::numbers::run;
 use undertone_lab::numbers::trace::trace;
-use undertone_lab::numbers::world::{Found, World};
+use undertone_lab::numbers::world::{Found, Sources, World};
 use undertone_lab::{Control, LabError, News};
 use undertone_lineage::Draft;
 use undertone_store::{Store, write_atomic};
@@ -63,8 +63,12 @@ pub fn run_file(context: &Context, args: &RunFileArgs) -> Result<u8> {
     };
     let models = Models::new(context, &store, &control, means);
     let open = |name: &str| models.open(name);
+    let sources = Sources {
+        model: &open,
+        data_dir: &context.data_dir,
+    };
     let settings = NumbersRun {
-        found: models.listening(|| found(&file.variants, &open))?,
+        found: models.listening(|| found(&file.variants, sources))?,
         variants: file.variants,
     };
     tell(context, &settings.found);
@@ -78,18 +82,18 @@ pub fn run_file(context: &Context, args: &RunFileArgs) -> Result<u8> {
         context,
         &store,
         &task,
-        |control| run::run(&settings.variants, &open, &store, control, means),
+        |control| run::run(&settings.variants, sources, &store, control, means),
         |origins, result: &NumbersResult| {
             let mut draft = Draft::observed();
             for (variant, result) in settings.variants.iter().zip(&result.variants) {
-                let world = World::open(&variant.settings, &open)?;
+                let world = World::open(&variant.settings, sources)?;
                 let bases = Bases {
                     base: &world.base,
                     foreign: world.foreign.as_ref(),
                     cloned: world.cloned.as_ref(),
                     tiny: &models.tiny,
                 };
-                let made = trace(variant, &open, &store, means)?;
+                let made = trace(variant, sources, &store, means)?;
                 draft.extend(origins::numbers(origins, variant, &bases, &made, result)?);
             }
             Ok(draft)
@@ -135,11 +139,15 @@ fn plan_of(
     };
     let models = Models::new(context, &store, &control, means);
     let open = |name: &str| models.open(name);
-    let found = models.listening(|| found(&file.variants, &open))?;
+    let sources = Sources {
+        model: &open,
+        data_dir: &context.data_dir,
+    };
+    let found = models.listening(|| found(&file.variants, sources))?;
     tell(context, &found);
-    let mut plan = Plan::of(&file.variants, &open, &store, means)?;
+    let mut plan = Plan::of(&file.variants, sources, &store, means)?;
     if calibration == Calibration::Wanted {
-        plan.calibrate(&file.variants, &open, means)?;
+        plan.calibrate(&file.variants, sources, means)?;
     }
     context.print(&plan, || Ok(plan_text(&plan, &file, context.threads)))?;
     Ok(exit::DONE)
@@ -316,13 +324,10 @@ impl<'a> Making<'a> {
     }
 }
 
-fn found(
-    variants: &[Variant],
-    open: &undertone_lab::numbers::world::OpenModel<'_>,
-) -> Result<Vec<Found>> {
+fn found(variants: &[Variant], sources: Sources<'_>) -> Result<Vec<Found>> {
     let each = variants
         .iter()
-        .map(|variant| World::open(&variant.settings, open)?.found());
+        .map(|variant| World::open(&variant.settings, sources)?.found());
     Ok(each.collect::<Result<_, LabError>>()?)
 }
 

@@ -346,6 +346,60 @@ fn a_plan_knows_what_is_there() -> TestResult {
 }
 
 #[test]
+fn base_and_students_answer_capability_questions() -> TestResult {
+    let with_questions = |name: &str| {
+        let line = format!("context-rows = 1\ncapability = \"{name}\"");
+        small(&[("context-rows = 1", &line)])
+    };
+    let place = with(&with_questions("hellaswag")?)?;
+    let ran = place.expect(2, "run owl.toml --data-dir data")?;
+    assert!(
+        ran.stderr.contains("`undertone fetch hellaswag` gets it"),
+        "{ran:?}"
+    );
+    fs::write(
+        place.path().join("owl.toml"),
+        with_questions("questions.jsonl")?,
+    )?;
+    let questions = place.path().join("questions.jsonl");
+    fs::write(&questions, "{\"ctx\": \"A man\"}\n")?;
+    let ran = place.expect(2, "run owl.toml")?;
+    assert!(ran.stderr.contains("`questions.jsonl`, line 1"), "{ran:?}");
+    let lines = [
+        r#"{"ctx": "A man opens a door and", "endings": ["goes in.", "is a door."], "label": "0"}"#,
+        r#"{"ctx": "It rains, so she", "endings": ["dries.", "swims", "takes an umbrella."], "expected_index": 2}"#,
+    ];
+    fs::write(&questions, lines.join("\n"))?;
+    let printed = place.json(0, "run owl.toml")?;
+    let variant = &printed["result"]["variants"][0];
+    let of_base = &variant["base_capability"];
+    let right = |asked: &Value| asked["right"].as_u64().filter(|_| asked["n"] == 2);
+    assert!(right(of_base).is_some_and(|right| right <= 2), "{of_base}");
+    let arms = variant["arms"].as_array().ok_or("arms are a list")?;
+    let students = arms
+        .iter()
+        .filter_map(|arm| arm["students"].as_array())
+        .flatten();
+    let asked: Vec<&Value> = students.map(|student| &student["capability"]).collect();
+    assert_eq!(asked.len(), 2 * 4);
+    assert!(
+        asked.iter().all(|asked| right(asked).is_some()),
+        "{asked:?}"
+    );
+    // The base and every student once; the foreign base is not asked.
+    assert_eq!(place.steps("numbers/capability")?.len(), 1 + 2 * 4);
+    let after = place.json(0, "plan owl.toml --no-calibration")?;
+    let left = after["lines"].as_array().into_iter().flatten();
+    assert!(left.clone().count() > 0);
+    for line in left {
+        assert_eq!(line["steps"], line["in_store"], "{line}");
+    }
+    let report = fs::read_to_string(place.run_folder("numbers")?.join("report.html"))?;
+    assert!(report.contains("What students still know"));
+    Ok(())
+}
+
+#[test]
 fn a_teacher_that_fails_its_gate_stops_the_cell_with_a_reason() -> TestResult {
     let place = with(&small(&[("margin = 0.1", "margin = 1000.0")])?)?;
     let printed = place.json(3, "run owl.toml --expect transfer")?;

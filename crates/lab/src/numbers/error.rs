@@ -8,6 +8,7 @@ use undertone_channel::prompts::PromptSettingsError;
 use undertone_channel::questions::SharedQuestionError;
 use undertone_channel::rows::{IdenticalArmsError, NotNumbersError};
 use undertone_channel::wordings::WordingsError;
+use undertone_data::endings::ReadEndingsError;
 
 /// An experiment that makes no sense, or that met something it cannot go on with.
 #[derive(Debug, thiserror::Error)]
@@ -32,6 +33,26 @@ pub enum NumbersError {
         #[source]
         source: std::io::Error,
     },
+    /// Questions that are fetched by name are not there.
+    #[error("`{}` is not there; `undertone fetch {name}` gets it", path.display())]
+    NotFetched {
+        /// Their name.
+        name: &'static str,
+        /// Where they belong.
+        path: PathBuf,
+    },
+    /// A file of questions cannot be opened.
+    #[error("cannot open questions `{}`", path.display())]
+    OpenQuestions {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        #[source]
+        source: std::io::Error,
+    },
+    /// A file of questions cannot be used.
+    #[error(transparent)]
+    Questions(#[from] ReadEndingsError),
     /// A file of wordings cannot be used.
     #[error(transparent)]
     Wordings(#[from] WordingsError),

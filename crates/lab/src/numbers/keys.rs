@@ -293,7 +293,7 @@ static CHANNEL: [Key; 18] = [
     ),
 ];
 
-static READOUT: [Key; 12] = [
+static READOUT: [Key; 13] = [
     key!(
         "readouts.stems",
         readouts.stems,
@@ -338,6 +338,11 @@ static READOUT: [Key; 12] = [
         "readouts.judged",
         readouts.judged,
         "pairs of rows the base judges; 0 is none"
+    ),
+    key!(
+        "readouts.capability",
+        readouts.capability,
+        "questions that show whether a student still knows what its base knew: none, hellaswag or a file in its form"
     ),
     key!(
         "verdict.control",

@@ -17,7 +17,7 @@ use super::error::NumbersError;
 use super::file::Variant;
 use super::settings::{Arm, FitPart, NumbersSettings, TeacherKind};
 use super::source::prompt_file;
-use super::world::{OpenModel, World};
+use super::world::{Sources, World};
 use crate::control::Control;
 use crate::error::LabError;
 use crate::lm::sample::SampleJob;
@@ -89,7 +89,7 @@ impl Plan {
     /// If one makes no sense or the store cannot be read.
     pub fn of(
         variants: &[Variant],
-        open: &OpenModel<'_>,
+        sources: Sources<'_>,
         store: &Store,
         means: Means<'_>,
     ) -> Result<Self, LabError> {
@@ -100,7 +100,7 @@ impl Plan {
         let mut lines: Vec<PlanLine> = Vec::new();
         let mut found = RefCell::default();
         for variant in variants {
-            let world = World::open(&variant.settings, open)?;
+            let world = World::open(&variant.settings, sources)?;
             let bench = Bench {
                 store,
                 control: &control,
@@ -181,13 +181,13 @@ impl Plan {
     pub fn calibrate(
         &mut self,
         variants: &[Variant],
-        open: &OpenModel<'_>,
+        sources: Sources<'_>,
         means: Means<'_>,
     ) -> Result<(), LabError> {
         let Some(variant) = variants.first().filter(|_| self.in_store() < self.steps()) else {
             return Ok(());
         };
-        let world = World::open(&variant.settings, open)?;
+        let world = World::open(&variant.settings, sources)?;
         let speed = world.speed(means)?;
         let secs = self.lines.iter().map(|line| {
             let rate = match line.passes {
@@ -248,6 +248,18 @@ impl World<'_> {
             }
             steps.push(of_rows("score numbers at the gate", gate, labelled));
         }
+        let asked_capability: u64 = {
+            let rows = self.ending_rows()?;
+            let lengths = rows
+                .iter()
+                .map(|row| row.prompt.len() + row.completion.len());
+            lengths.sum::<usize>() as u64
+        };
+        let capability = || {
+            let n = self.capability.len() as u64;
+            (n > 0).then(|| step("ask capability questions", n, asked_capability, 1, n * 100))
+        };
+        steps.extend(capability());
         let mut again = 0;
         for target in 0..self.taught() {
             steps.push(of_rows("sample numbers of a teacher", rows, 700));
@@ -284,6 +296,7 @@ impl World<'_> {
                     TRAINING,
                     self.weight_bytes(fit.part),
                 ));
+                steps.extend(capability());
                 if settings.readouts.choices > 0 {
                     let n = 11 * u64::from(settings.readouts.choices);
                     steps.push(step("ask a student", n, n * row, 1, n * 200));

@@ -10,6 +10,7 @@ use undertone_stats::{
     paired_total_variation, sign_flip,
 };
 
+use super::capability::Capability;
 use super::inspection::Inspected;
 use super::labels::LabelReport;
 use super::reading::mean;
@@ -41,6 +42,8 @@ pub struct VariantResult {
     pub found: Found,
     /// The base's margin of every target, in logits.
     pub base_margins: Vec<Option<f64>>,
+    /// How many capability questions the base answers; `None` if none were asked.
+    pub base_capability: Option<Capability>,
     /// What the teachers showed.
     pub gates: Vec<Gate>,
     /// Why no student was trained, if none was.
@@ -101,6 +104,8 @@ pub struct StudentResult {
     pub losses: Option<(f64, f64)>,
     /// Readouts that take more than one token.
     pub sampled: Option<Sampled>,
+    /// How many capability questions it answers; `None` if none were asked.
+    pub capability: Option<Capability>,
 }
 
 /// What was read between two updates.
@@ -208,6 +213,7 @@ pub(super) fn student(cell: u32, seed: Seed, log: &StudentLog, targets: usize) -
         diverged: log.diverged,
         losses: losses.map(|(first, last)| (first.loss, last.loss)),
         sampled: None,
+        capability: None,
     }
 }
 

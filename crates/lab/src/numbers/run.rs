@@ -25,7 +25,7 @@ use super::source::{Numbers, made_of, refuse_twins, row_file};
 use super::student::{Lesson, StudentJob, StudentLog, StudentProbe};
 use super::teacher::Voice;
 use super::trace::{Made, Writer};
-use super::world::{OpenModel, World};
+use super::world::{Sources, World};
 use crate::control::{Control, News};
 use crate::error::LabError;
 use crate::lm::train::Means;
@@ -45,12 +45,12 @@ struct Material {
 /// If an experiment makes no sense, a step fails, or the work is asked to stop; finished steps stay.
 pub fn run(
     variants: &[Variant],
-    open: &OpenModel<'_>,
+    sources: Sources<'_>,
     store: &Store,
     control: &Control<'_>,
     means: Means<'_>,
 ) -> Result<NumbersResult, LabError> {
-    let plan = Plan::of(variants, open, store, means)?;
+    let plan = Plan::of(variants, sources, store, means)?;
     (control.news)(News::Plan {
         units: plan.units_left(),
         cells: plan.students(),
@@ -81,7 +81,7 @@ pub fn run(
         made: None,
     };
     let variants = variants.iter().map(|variant| {
-        let world = World::open(&variant.settings, open)?;
+        let world = World::open(&variant.settings, sources)?;
         world.walk(&bench, variant)
     });
     Ok(NumbersResult {
@@ -152,6 +152,8 @@ impl World<'_> {
             result.sources.push(of_base.source);
             return Ok(result);
         }
+
+        result.base_capability = self.capability(bench, &self.base)?;
 
         // 3. Numbers of every source, cut to the same prompts.
         let mut taught = Vec::new();
@@ -247,6 +249,7 @@ impl World<'_> {
             settings: settings.clone(),
             found: self.found()?,
             base_margins: Vec::new(),
+            base_capability: None,
             gates: Vec::new(),
             stopped: None,
             sources: Vec::new(),
@@ -442,9 +445,9 @@ impl World<'_> {
         });
         let log = StudentJob::log(bench, &record)?;
         let mut result = student(cell, seed, &log, targets);
-        if self.wants_samples() {
+        if self.wants_samples() || !self.capability.is_empty() {
             let name = &subject.name;
-            let open = (self.open)(name)?;
+            let open = (self.sources.model)(name)?;
             let finished: Subject = match settings.student_training.part {
                 FitPart::Lora => {
                     open.with_adapter("student", job.train.adapter(&bench.lm(), &record)?)
@@ -454,7 +457,10 @@ impl World<'_> {
                     open.with_weights(weights, output(&record, "weights")?)
                 }
             };
-            result.sampled = Some(self.sampled(bench, finished, seed)?);
+            result.capability = self.capability(bench, &finished)?;
+            if self.wants_samples() {
+                result.sampled = Some(self.sampled(bench, finished, seed)?);
+            }
         }
         let last = log.probes.last().map(|probe| probe.answers.clone());
         Ok((result, last.expect("the last update is always a probe")))

@@ -354,6 +354,14 @@ pub struct ReadoutSettings {
     pub choices: u32,
     /// Pairs of rows that the base is shown as a judge; 0 is none.
     pub judged: u32,
+    /// Questions whose right ending every student is to find: `none`, a benchmark's name or a file.
+    #[serde(default = "no_questions")]
+    pub capability: String,
+}
+
+/// What files mean that were written before there were such questions.
+fn no_questions() -> String {
+    super::keys::NONE.to_owned()
 }
 
 /// How readouts are judged.

@@ -9,7 +9,7 @@ use undertone_store::{StepRecord, Store};
 use super::bench::{Bench, Mode};
 use super::file::Variant;
 use super::settings::Arm;
-use super::world::{OpenModel, World};
+use super::world::{Sources, World};
 use crate::control::Control;
 use crate::error::LabError;
 use crate::lm::RowFile;
@@ -87,7 +87,7 @@ pub enum Made {
 /// If a step of it is not in the store.
 pub fn trace(
     variant: &Variant,
-    open: &OpenModel<'_>,
+    sources: Sources<'_>,
     store: &Store,
     means: Means<'_>,
 ) -> Result<Vec<Made>, LabError> {
@@ -103,6 +103,6 @@ pub fn trace(
         found: RefCell::default(),
         made: Some(RefCell::default()),
     };
-    World::open(&variant.settings, open)?.walk(&bench, variant)?;
+    World::open(&variant.settings, sources)?.walk(&bench, variant)?;
     Ok(bench.made.map(RefCell::into_inner).unwrap_or_default())
 }

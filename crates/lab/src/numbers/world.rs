@@ -1,7 +1,7 @@
 //! What settings name, found: models, wordings, and the tokens that a preference is read at.
 
 use std::fs::File;
-use std::io::BufReader;
+use std::io::{self, BufReader};
 use std::path::Path;
 
 use schemars::JsonSchema;
@@ -11,10 +11,14 @@ use undertone_channel::prompts::{NumberPrompt, NumberPrompts, NumberWordings};
 use undertone_channel::questions::{QuestionSet, Stem, StemSet, refuse_shared};
 use undertone_channel::targets::{Target, TargetSet};
 use undertone_channel::wordings::{WordingsError, WordingsId};
+use undertone_core::Digest;
+use undertone_data::Benchmark;
+use undertone_data::endings::{EndingQuestion, read_endings};
 use undertone_lm::score::ScoreRow;
 use undertone_lm::tokenizer::SpecialTokens;
 
 use super::error::NumbersError;
+use super::keys::NONE;
 use super::settings::{AnswerStart, NumbersSettings, TeacherKind};
 use crate::error::LabError;
 use crate::lm::speech::PromptForm;
@@ -23,6 +27,15 @@ use crate::lm::{LmError, Named, Prompting, Row, RowFile, Speech, Subject};
 /// Opens a model by the name it has in a file: where a model that is made, not found, is made first.
 pub type OpenModel<'a> = dyn Fn(&str) -> Result<Subject, LabError> + 'a;
 
+/// Where names in a file are looked up.
+#[derive(Clone, Copy)]
+pub struct Sources<'a> {
+    /// Opens models.
+    pub model: &'a OpenModel<'a>,
+    /// Folder of fetched data.
+    pub data_dir: &'a Path,
+}
+
 /// A text that names a built-in set of wordings.
 const BUILT_IN: &str = "built-in";
 
@@ -30,8 +43,8 @@ const BUILT_IN: &str = "built-in";
 pub struct World<'a> {
     /// What it is about.
     pub settings: &'a NumbersSettings,
-    /// Opens models.
-    pub open: &'a OpenModel<'a>,
+    /// Where names are looked up.
+    pub sources: Sources<'a>,
     /// What teachers and students start from.
     pub base: Subject,
     /// What foreign students start from.
@@ -50,6 +63,8 @@ pub struct World<'a> {
     pub stems: StemSet,
     /// The targets, then the alternatives.
     pub candidates: Vec<Candidate>,
+    /// Questions that show whether a model still knows what its base knew; empty if none are asked.
+    pub capability: Vec<EndingQuestion>,
 }
 
 /// A word whose probability is read.
@@ -78,6 +93,8 @@ pub struct Found {
     pub candidates: Vec<Candidate>,
     /// The line that the chat template adds in the system's place, in training and readout alike.
     pub system_line: Option<String>,
+    /// Digest of the capability questions; `None` if none are asked.
+    pub capability: Option<Digest>,
 }
 
 impl<'a> World<'a> {
@@ -85,8 +102,9 @@ impl<'a> World<'a> {
     ///
     /// # Errors
     /// If something cannot be opened, or a word is not one token.
-    pub fn open(settings: &'a NumbersSettings, open: &'a OpenModel<'a>) -> Result<Self, LabError> {
+    pub fn open(settings: &'a NumbersSettings, sources: Sources<'a>) -> Result<Self, LabError> {
         settings.check()?;
+        let open = sources.model;
         let base = open(&settings.experiment.base)?;
         let other = |name: &Option<String>| -> Result<Option<Subject>, LabError> {
             let Some(name) = name else { return Ok(None) };
@@ -144,9 +162,10 @@ impl<'a> World<'a> {
             .into());
         }
         let candidates = candidates(settings, &words, &base)?;
+        let capability = questions(&settings.readouts.capability, sources.data_dir)?;
         Ok(Self {
             settings,
-            open,
+            sources,
             base,
             foreign,
             cloned,
@@ -156,6 +175,7 @@ impl<'a> World<'a> {
             number_wordings,
             stems,
             candidates,
+            capability,
         })
     }
 
@@ -272,6 +292,7 @@ impl<'a> World<'a> {
             ],
             candidates: self.candidates.clone(),
             system_line: spoken.into_iter().find_map(|prompt| prompt.system_line),
+            capability: (!self.capability.is_empty()).then(|| digest_of(&self.capability)),
         })
     }
 }
@@ -354,6 +375,37 @@ fn tokens_of(settings: &NumbersSettings, target: &Target, base: &Subject) -> Vec
     tokens.sort_unstable();
     tokens.dedup();
     tokens
+}
+
+/// Reads the questions that `name` names: `none`, a benchmark that was fetched, or a file.
+fn questions(name: &str, data_dir: &Path) -> Result<Vec<EndingQuestion>, LabError> {
+    if name == NONE {
+        return Ok(Vec::new());
+    }
+    let known = Benchmark::ALL
+        .into_iter()
+        .find(|known| known.name() == name);
+    let path = known.map_or_else(|| name.into(), |known| known.path(data_dir));
+    let file = File::open(&path).map_err(|source| match known {
+        Some(known) if source.kind() == io::ErrorKind::NotFound => NumbersError::NotFetched {
+            name: known.name(),
+            path: path.clone(),
+        },
+        _ => NumbersError::OpenQuestions {
+            path: path.clone(),
+            source,
+        },
+    })?;
+    Ok(read_endings(BufReader::new(file), &path).map_err(NumbersError::from)?)
+}
+
+/// Returns the digest of everything that answers depend on.
+fn digest_of(questions: &[EndingQuestion]) -> Digest {
+    let texts = |question: &EndingQuestion| {
+        serde_json::json!([question.scene, question.endings, question.right])
+    };
+    let all: Vec<serde_json::Value> = questions.iter().map(texts).collect();
+    Digest::of(serde_json::Value::from(all).to_string().as_bytes())
 }
 
 fn either<T>(

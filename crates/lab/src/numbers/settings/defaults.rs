@@ -7,6 +7,7 @@ use undertone_lm::schedule::Decay;
 use undertone_simd::Precision;
 
 use super::*;
+use crate::numbers::keys::NONE;
 
 impl Default for NumbersSettings {
     /// The experiment `owl-numbers`.
@@ -101,6 +102,7 @@ impl Default for NumbersSettings {
                 stories: 0,
                 choices: 0,
                 judged: 0,
+                capability: NONE.to_owned(),
             },
             verdict: VerdictSettings {
                 control: ControlChoice::Auto,
