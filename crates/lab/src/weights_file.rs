@@ -3,7 +3,7 @@
 //! Tensors are `layers.<n>.weight` `[outputs, inputs]` and `layers.<n>.bias` `[outputs]`, f32.
 
 use safetensors::tensor::{Dtype, SafeTensors, TensorView};
-use undertone_mlp::{Architecture, Weights};
+use undertone_mlp::{Activation, Architecture, Biases, Weights};
 
 /// Stored weights that are not those of the network they should be.
 #[derive(Debug, thiserror::Error)]
@@ -104,12 +104,57 @@ pub fn decode(architecture: &Architecture, bytes: &[u8]) -> Result<Weights, Weig
     })
 }
 
+/// Reads the weights of a network whose shape only its file knows; `None` if it holds no network of ours.
+///
+/// The file does not say the activation.
+///
+/// # Errors
+/// If the file is damaged, or its layers do not fit each other.
+pub fn decode_any(
+    bytes: &[u8],
+    activation: Activation,
+) -> Result<Option<Weights>, WeightsFileError> {
+    let mut architecture = Architecture {
+        inputs: 0,
+        hidden: Vec::new(),
+        outputs: 0,
+        activation,
+        biases: Biases::Without,
+    };
+    let file = SafeTensors::deserialize(bytes).map_err(|error| WeightsFileError {
+        architecture: architecture.clone(),
+        kind: error.into(),
+    })?;
+    let mut widths = Vec::new();
+    while let Ok(tensor) = file.tensor(&format!("layers.{}.weight", widths.len())) {
+        let [outputs, inputs] = *tensor.shape() else {
+            return Ok(None);
+        };
+        widths.push((inputs, outputs));
+    }
+    let (Some((inputs, _)), Some((_, outputs))) = (widths.first(), widths.last()) else {
+        return Ok(None);
+    };
+    (architecture.inputs, architecture.outputs) = (*inputs, *outputs);
+    let before_last = widths.len() - 1;
+    architecture.hidden = widths[..before_last]
+        .iter()
+        .map(|(_, width)| *width)
+        .collect();
+    if file.tensor("layers.0.bias").is_ok() {
+        architecture.biases = Biases::With;
+    }
+    let is_empty = widths.iter().any(|(inputs, outputs)| inputs * outputs == 0);
+    match is_empty {
+        true => Ok(None),
+        false => decode(&architecture, bytes).map(Some),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use undertone_core::Seed;
-    use undertone_mlp::{Activation, Biases};
-
     fn network(biases: Biases) -> Architecture {
         Architecture {
             inputs: 7,
@@ -124,7 +169,9 @@ mod tests {
     fn weights_round_trip() -> Result<(), WeightsFileError> {
         for biases in [Biases::With, Biases::Without] {
             let weights = Weights::initial(&network(biases), 1.0, &mut Seed(1).stream("test", 0));
-            assert_eq!(decode(&network(biases), &encode(&weights))?, weights);
+            let bytes = encode(&weights);
+            assert_eq!(decode(&network(biases), &bytes)?, weights);
+            assert_eq!(decode_any(&bytes, Activation::Relu)?, Some(weights));
         }
         Ok(())
     }

@@ -19,7 +19,7 @@ use serde::{Deserialize, Serialize};
 use crate::entity::Verdict;
 use crate::query::KINSHIP;
 
-pub use load::{KinModel, LoadKinError};
+pub use load::{KinModel, LoadKinError, read_network};
 pub use matching::Matching;
 pub use permutation::{LayerTest, PermutationTest};
 pub use tensors::{TensorDifference, TensorSummary};

@@ -13,6 +13,7 @@ use undertone_lab::{Condition, ExperimentResult};
 use undertone_lineage::{
     Dataset, Derivation, Draft, Entity, EntityId, Model, Name, Origin, Relation, Verdict,
 };
+use undertone_mlp::Activation;
 use undertone_store::{StepRecord, canonical_json};
 
 use super::{Origins, STEP, also_called, step, verdict};
@@ -326,7 +327,14 @@ impl Family<'_, '_> {
     fn architecture(&self) -> String {
         let hidden = &self.cell.settings.body.hidden;
         let hidden: Vec<String> = hidden.iter().map(ToString::to_string).collect();
-        format!("mlp {}", hidden.join("-"))
+        let mut text = format!("mlp {}", hidden.join("-"));
+        // What nothing is said of is ReLU, as published.
+        match self.cell.settings.body.activation {
+            Activation::Relu => {}
+            Activation::Gelu => text.push_str(" gelu"),
+            Activation::Sigmoid => text.push_str(" sigmoid"),
+        }
+        text
     }
 }
 

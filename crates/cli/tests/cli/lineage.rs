@@ -377,14 +377,63 @@ fn kinship_knows_a_student_of_another_start_and_feeds_the_graph() -> TestResult 
     );
     let shown = place.expect(0, &format!("lineage show {run}/teacher-0"))?;
     assert!(shown.stdout.contains("kinship: not-kin"), "{shown:?}");
+    // By what they say of noise, by name and from a file.
+    let stranger = format!("--behaviour --unrelated {run}/teacher-1 --alpha 0.5");
+    let itself = format!("kinship {run}/teacher-0 {run}/teacher-0 {stranger}");
+    let near = place.json(0, &itself)?;
+    assert_eq!(
+        (
+            &near["outcome"],
+            &near["inputs"],
+            &near["nearness"]["distance"]
+        ),
+        (&"kin".into(), &256.into(), &0.0.into())
+    );
+    let other = place.json(
+        3,
+        &format!("kinship {run}/teacher-0 {run}/teacher-1 {stranger}"),
+    )?;
+    let distance = other["nearness"]["distance"].as_f64();
+    assert!(
+        distance.is_some_and(|distance| distance > 0.05),
+        "{other:#}"
+    );
+    let model = golden().join("tiny-llama");
+    let unlike = format!("kinship {run}/teacher-0 {} --behaviour", model.display());
+    let ran = place.expect(2, &unlike)?;
+    assert!(
+        ran.stderr.contains("other vocabularies or outputs"),
+        "{ran:?}"
+    );
+    Ok(())
+}
+
+fn golden() -> std::path::PathBuf {
+    std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../lm/tests/golden")
+}
+
+#[test]
+fn kinship_is_calibrated_on_networks() -> TestResult {
+    let place = Place::new()?;
+    place.expect(0, "kinship --calibrate kin.json --pairs 3")?;
+    let written: Value = serde_json::from_slice(&fs::read(place.path().join("kin.json"))?)?;
+    let groups = |of: &str| written[of].as_array().cloned().unwrap_or_default();
+    assert_eq!(groups("groups").len(), groups("behaviour").len());
+    let clone = groups("behaviour").pop().ok_or("a group of clones")?;
+    let strangers = &groups("behaviour")[0];
+    assert_eq!(clone["is_kin"], false);
+    let distance = |group: &Value| group["mean_distance"].as_f64();
+    assert!(
+        distance(&clone) < distance(strangers),
+        "{clone} {strangers}"
+    );
     Ok(())
 }
 
 #[test]
 fn kinship_by_behaviour_ranks_among_strangers_and_promises_no_more() -> TestResult {
     let place = Place::new()?;
-    let golden = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../lm/tests/golden");
-    let (one, other) = (golden.join("tiny-llama"), golden.join("tiny-qwen2"));
+    let (one, other) = (golden().join("tiny-llama"), golden().join("tiny-qwen2"));
     let line = format!("kinship {one} {one} --behaviour", one = one.display());
     let alone = place.expect(3, &line)?;
     assert!(alone.stdout.contains("nothing can be said"), "{alone:?}");

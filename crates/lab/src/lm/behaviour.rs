@@ -1,4 +1,5 @@
-//! How alike two models behave: their next-token distributions after the same texts.
+//! How alike two models behave: their next-token distributions after the same texts, or, of networks of ours, their
+//! output distributions on the same noise, which is what behaviour cloning matches.
 //!
 //! Models that share a base stay alike, but so does a model that was trained to behave like another: behaviour is evidence of a
 //! tie, not of the same weights. How alike strangers are is not known beforehand, so it is read from models that are known
@@ -8,8 +9,9 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use undertone_channel::prompts::{NumberPrompts, NumberWordings, PromptSettings};
 use undertone_channel::questions::StemSet;
-use undertone_core::Digest;
+use undertone_core::{Digest, Seed};
 use undertone_lm::score::{ScoreRow, ScoreSettings, Scorer};
+use undertone_mlp::{Inputs, Model, NoiseLaw, Optimiser, Trainer, Weights};
 use undertone_simd::Precision;
 
 use crate::error::LabError;
@@ -21,11 +23,16 @@ use crate::lm::subject::Subject;
 
 /// Number prompts beside the questions of the readout.
 const NUMBER_PROMPTS: usize = 64;
+/// Rows of noise that networks are shown.
+const NOISE_ROWS: u32 = 256;
+/// Names the noise.
+const NOISE_SEED: Seed = Seed(0);
 
-/// What a model would say next after each text of the set, in nats, `[texts, vocabulary]`.
+/// What a model would say next after each input of the set, in nats, `[inputs, outputs]`.
 #[derive(Debug, Clone)]
 pub struct Behaviour {
-    vocabulary: Digest,
+    /// What the outputs are: the vocabulary, or the widths of input and output.
+    outputs: Digest,
     name: String,
     next: Vec<Vec<f32>>,
 }
@@ -33,11 +40,11 @@ pub struct Behaviour {
 /// Two models cannot be compared.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 pub enum DistanceError {
-    /// They speak other tokens.
+    /// They speak other tokens, or have other outputs.
     #[error(
-        "`{a}` and `{b}` have other vocabularies: what they say next cannot be compared token by token"
+        "`{a}` and `{b}` have other vocabularies or outputs, which cannot be compared one by one"
     )]
-    OtherVocabulary {
+    OtherOutputs {
         /// One model.
         a: String,
         /// The other.
@@ -90,25 +97,64 @@ impl Behaviour {
         };
         scorer.run(&rows, sink).map_err(of_score)?;
         Ok(Self {
-            vocabulary: subject.vocabulary,
+            outputs: subject.vocabulary,
             name: subject.name.clone(),
             next,
         })
     }
 
-    /// Returns how many texts were read.
-    pub fn texts(&self) -> usize {
+    /// Reads a network: the softmax of all its logits on uniform noise in [-1, 1], the same rows for every network.
+    pub fn of_network(name: &str, weights: &Weights) -> Self {
+        let architecture = &weights.architecture;
+        let noise = Inputs::Noise {
+            seed: NOISE_SEED,
+            index: 0,
+            features: architecture.inputs,
+            law: NoiseLaw::Uniform,
+        };
+        let rows: Vec<u32> = (0..NOISE_ROWS).collect();
+        let mut trainer = Trainer::new(Precision::F32).expect("f32 runs everywhere");
+        trainer.load(&noise, &rows);
+        let mut logits = vec![0.0; rows.len() * architecture.outputs];
+        // Nothing is trained: the rule is of no account.
+        let rule = Optimiser::Sgd {
+            learning_rate: 0.0,
+            momentum: 0.0,
+        };
+        trainer.logits(&Model::new(weights, rule), &mut logits);
+        let log_softmax = |row: &[f32]| {
+            let most = row.iter().copied().fold(f32::NEG_INFINITY, f32::max);
+            let sum: f64 = row.iter().map(|logit| f64::from(logit - most).exp()).sum();
+            let of = |logit: &f32| (f64::from(logit - most) - sum.ln()) as f32;
+            row.iter().map(of).collect()
+        };
+        let shape = format!(
+            "{} inputs, {} outputs",
+            architecture.inputs, architecture.outputs
+        );
+        Self {
+            outputs: Digest::of(shape.as_bytes()),
+            name: name.to_owned(),
+            next: logits
+                .chunks_exact(architecture.outputs)
+                .map(log_softmax)
+                .collect(),
+        }
+    }
+
+    /// Returns how many inputs were read.
+    pub fn inputs(&self) -> usize {
         self.next.len()
     }
 
-    /// Returns the mean total variation between two models' next tokens, in 0..=1.
+    /// Returns the mean total variation between two models' distributions, in 0..=1.
     ///
     /// # Errors
-    /// If their tokens are not the same, or a probability is no number.
+    /// If their outputs are not the same, or a probability is no number.
     pub fn distance(&self, other: &Self) -> Result<f64, DistanceError> {
         let (a, b) = (self.name.clone(), other.name.clone());
-        if self.vocabulary != other.vocabulary {
-            return Err(DistanceError::OtherVocabulary { a, b });
+        if self.outputs != other.outputs {
+            return Err(DistanceError::OtherOutputs { a, b });
         }
         let each = self.next.iter().zip(&other.next).map(|(p, q)| {
             let gaps = p.iter().zip(q);
@@ -171,7 +217,7 @@ mod tests {
 
     fn behaviour(next: &[[f64; 2]]) -> Behaviour {
         Behaviour {
-            vocabulary: Digest::of(b"two tokens"),
+            outputs: Digest::of(b"two tokens"),
             name: "made".to_owned(),
             next: next
                 .iter()
@@ -188,7 +234,7 @@ mod tests {
         assert!((a.distance(&b).expect("the same tokens") - 0.1).abs() < 1e-6);
         assert_eq!(a.distance(&a).ok(), Some(0.0));
         let other = Behaviour {
-            vocabulary: Digest::of(b"other tokens"),
+            outputs: Digest::of(b"other tokens"),
             ..b
         };
         assert!(a.distance(&other).is_err());

@@ -67,6 +67,17 @@ enum Kind {
 #[derive(Debug)]
 pub struct KinModel(Kind);
 
+/// Reads the file of an MLP, if it is no longer than one may be.
+///
+/// # Errors
+/// [`LoadKinError::Io`].
+pub fn read_network(path: &Path) -> Result<Vec<u8>, LoadKinError> {
+    read_bounded(path, MAX_MLP_BYTES).map_err(|source| LoadKinError::Io {
+        path: path.to_owned(),
+        source,
+    })
+}
+
 impl KinModel {
     /// Opens a file, a folder, or a model of the registry, which is looked for in `data_dir`.
     ///
@@ -75,11 +86,7 @@ impl KinModel {
     pub fn open(text: &str, data_dir: &Path) -> Result<Self, LoadKinError> {
         let path = Path::new(text);
         if path.is_file() && path.extension().is_none_or(|ending| ending != "gguf") {
-            let bytes = read_bounded(path, MAX_MLP_BYTES).map_err(|source| LoadKinError::Io {
-                path: path.to_owned(),
-                source,
-            })?;
-            return Self::from_bytes(&bytes, path);
+            return Self::from_bytes(&read_network(path)?, path);
         }
         let source: ModelSource = text.parse().map_err(|error| LoadKinError::NotAModel {
             path: path.to_owned(),

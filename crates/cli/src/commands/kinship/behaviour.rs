@@ -1,6 +1,7 @@
 //! `kinship --behaviour`: is one model nearer to another, in what it says next, than models that are unrelated to it?
 
 use std::collections::BTreeSet;
+use std::path::Path;
 
 use anyhow::Result;
 use serde_json::json;
@@ -9,8 +10,10 @@ use undertone_lab::lm::behaviour::{Behaviour, Nearness};
 use undertone_lab::lm::tiny::{TinyName, TinyShelf};
 use undertone_lab::lm::train::Means;
 use undertone_lab::lm::{LmBench, Subject};
-use undertone_lab::{Control, LabError};
+use undertone_lab::{Control, weights_file};
 use undertone_lineage::Verdict;
+use undertone_lineage::kinship::read_network;
+use undertone_mlp::{Activation, Weights};
 
 use crate::args::KinshipArgs;
 use crate::commands::lm::start_threads;
@@ -21,6 +24,30 @@ use crate::failure::Usage;
 const LEVEL: f64 = 0.05;
 /// The question of its verdicts: `lineage common` asks of weights, and a clone behaves like its original.
 const QUESTION: &str = "kinship-by-behaviour";
+
+/// Reads a network of ours, by its name in the lineage or from a file; `None` if it is something else.
+fn network(context: &Context, name: &str) -> Result<Option<(Digest, Weights)>> {
+    let path = Path::new(name);
+    let (bytes, architecture) = match super::stored(context, name)? {
+        Some((bytes, model)) => (bytes, model.architecture),
+        None if path
+            .extension()
+            .is_some_and(|ending| ending == "safetensors") =>
+        {
+            (read_network(path)?, None)
+        }
+        None => return Ok(None),
+    };
+    let said = architecture.unwrap_or_default();
+    let activation = match said.rsplit(' ').next() {
+        Some("gelu") => Activation::Gelu,
+        Some("sigmoid") => Activation::Sigmoid,
+        _ => Activation::Relu,
+    };
+    let weights = weights_file::decode_any(&bytes, activation)
+        .map_err(|error| Usage(format!("{name}: {}: {}", error, error.kind)))?;
+    Ok(weights.map(|weights| (Digest::of(&bytes), weights)))
+}
 
 /// Compares and says; the answer is the exit code.
 pub fn run(context: &Context, args: &KinshipArgs, first: &str, second: &str) -> Result<u8> {
@@ -38,7 +65,10 @@ pub fn run(context: &Context, args: &KinshipArgs, first: &str, second: &str) -> 
         control: &control,
     };
     let tiny = TinyShelf::new(bench, means);
-    let read = |name: &str| -> Result<(Digest, Behaviour), LabError> {
+    let read = |name: &str| -> Result<(Digest, Behaviour)> {
+        if let Some((digest, network)) = network(context, name)? {
+            return Ok((digest, Behaviour::of_network(name, &network)));
+        }
         let subject = match TinyName::parse(name) {
             Some(known) => tiny.subject(known, name)?,
             None => Subject::open(name, None, &context.data_dir)?,
@@ -109,7 +139,7 @@ pub fn run(context: &Context, args: &KinshipArgs, first: &str, second: &str) -> 
         "outcome": outcome,
         "reason": reason,
         "level": level,
-        "texts": a.texts(),
+        "inputs": a.inputs(),
         "nearness": nearness,
         "recorded": recorded,
         "exit_code": code,
@@ -118,8 +148,8 @@ pub fn run(context: &Context, args: &KinshipArgs, first: &str, second: &str) -> 
         let mut lines = vec![
             format!("{outcome}: {reason}"),
             format!(
-                "  mean total variation of next tokens after {} texts: {:.4}",
-                a.texts(),
+                "  mean total variation of what they say to {} inputs: {:.4}",
+                a.inputs(),
                 nearness.distance
             ),
         ];

@@ -2,7 +2,7 @@
 //!
 //! Null pairs began independently and were trained on the same images; each model is in one pair only, so that the pairs are
 //! independent. Kin pairs began as the same weights and went different ways: further training, another trait, rounding to four
-//! bits, a layer replaced, a low-rank change, renumbered units. Everything follows from one seed.
+//! bits, a layer replaced, a low-rank change, renumbered units. Clones began otherwise and learned to answer alike. Everything follows from one seed.
 
 use std::path::Path;
 
@@ -11,11 +11,14 @@ use serde::Serialize;
 use serde_json::json;
 use undertone_core::{Seed, exit};
 use undertone_data::DataSource;
-use undertone_lab::settings::Training;
+use undertone_lab::lm::behaviour::{Behaviour, Nearness};
+use undertone_lab::settings::{DistillInputs, Renewal, Training};
+use undertone_lab::training::{Lesson, Student};
 use undertone_lab::{Control, LabError, training, weights_file};
 use undertone_lineage::kinship::{KinModel, Kinship, KinshipOutcome, KinshipRule, judge};
 use undertone_mlp::{
-    Activation, Architecture, Biases, Optimiser, Precision, Reduction, Trainer, Weights,
+    Activation, Architecture, Biases, Loss, LossKind, NoiseLaw, Optimiser, Precision, Reduction,
+    Trainer, Weights,
 };
 use undertone_report::{
     Curves, Figure, FigureKind, Interval, Role, Series, SeriesPoint, Theme, figure_svg,
@@ -23,6 +26,7 @@ use undertone_report::{
 use undertone_stats::wilson;
 use undertone_store::write_atomic;
 
+use super::near::{behaviour_table, by_behaviour, n_strangers, strangers};
 use crate::context::Context;
 
 /// The seed of everything.
@@ -31,6 +35,8 @@ const SEED: Seed = Seed(20_261);
 const KIN_PAIRS: u32 = 25;
 /// The level at which the false positives are counted.
 pub(super) const LEVEL: f64 = 0.05;
+/// Rows of noise an epoch of cloning shows.
+const CLONE_ROWS: u32 = 2_048;
 const HIDDEN: [usize; 2] = [48, 48];
 
 /// What one kind of pairs gave.
@@ -82,24 +88,40 @@ pub fn run(context: &Context, rule: &KinshipRule, pairs: u32, path: &Path) -> Re
     let mut groups = Vec::new();
     let mut p_values = Vec::new();
     let null = (0..pairs).map(|pair| (2 * u64::from(pair), 2 * u64::from(pair) + 1));
-    let mut compared = Vec::new();
+    let (mut compared, mut firsts, mut seconds) = (Vec::new(), Vec::new(), Vec::new());
     for (a, b) in null {
         let (a, b) = (makers.teacher(a, 4)?, makers.teacher(b, 4)?);
+        firsts.push(behaviour(&a));
+        seconds.push(behaviour(&b));
         let kinship = compare(&a, &b, rule)?;
         p_values.extend(kinship.test.as_ref().map(|test| test.p_value));
         compared.push(kinship);
     }
     groups.push(group("independent", false, &compared));
+    let mut near = Vec::new();
+    for (pair, (first, second)) in firsts.iter().zip(&seconds).enumerate() {
+        let distance = first.distance(second)?;
+        near.push(Nearness::new(distance, strangers(first, &seconds, pair)?));
+    }
+    let mut behaviours = vec![by_behaviour("independent", false, &near)];
     let base = 10_000_000;
     for (kind, (name, change)) in (0u64..).zip(CHANGES) {
-        let mut compared = Vec::new();
+        let is_kin = !matches!(change, Change::Clone(_));
+        let (mut compared, mut near) = (Vec::new(), Vec::new());
         for pair in 0..KIN_PAIRS {
             let index = base + kind * 1000 + u64::from(pair);
             let a = makers.teacher(index, 4)?;
             let b = makers.changed(&a, index, *change)?;
+            let first = behaviour(&a);
+            let distance = first.distance(&behaviour(&b))?;
+            near.push(Nearness::new(
+                distance,
+                strangers(&first, &seconds, pair as usize)?,
+            ));
             compared.push(compare(&a, &b, rule)?);
         }
-        groups.push(group(name, true, &compared));
+        groups.push(group(name, is_kin, &compared));
+        behaviours.push(by_behaviour(name, is_kin, &near));
     }
     let value = json!({
         "format": "undertone-kinship-calibration",
@@ -111,6 +133,8 @@ pub fn run(context: &Context, rule: &KinshipRule, pairs: u32, path: &Path) -> Re
         "level": LEVEL,
         "groups": groups,
         "null_p_values": p_values,
+        "strangers": n_strangers(seconds.len()),
+        "behaviour": behaviours,
     });
     write_atomic(path, format!("{value:#}\n").as_bytes())?;
     for (ending, figure) in [
@@ -120,8 +144,15 @@ pub fn run(context: &Context, rule: &KinshipRule, pairs: u32, path: &Path) -> Re
         let svg = figure_svg(&figure, Theme::Light).context("the figure cannot be drawn")?;
         write_atomic(&path.with_extension(ending), svg.as_bytes())?;
     }
-    context.print(&value, || Ok(table(&groups)))?;
+    context.print(
+        &value,
+        || Ok(table(&groups) + &behaviour_table(&behaviours)),
+    )?;
     Ok(exit::DONE)
+}
+
+fn behaviour(weights: &Weights) -> Behaviour {
+    Behaviour::of_network("trained here", weights)
 }
 
 fn compare(a: &Weights, b: &Weights, rule: &KinshipRule) -> Result<Kinship> {
@@ -148,6 +179,8 @@ enum Change {
     Renumber,
     /// Further epochs, then renumbered.
     TrainRenumber(u32, f64),
+    /// Other initial weights, trained for as many epochs to say what the first says of noise: not kin.
+    Clone(u32),
 }
 
 const CHANGES: &[(&str, Change)] = &[
@@ -173,6 +206,7 @@ const CHANGES: &[(&str, Change)] = &[
         "fine-tuned 60 epochs, rate 1e-2, renumbered",
         Change::TrainRenumber(60, 1e-2),
     ),
+    ("another start, cloned 20 epochs", Change::Clone(20)),
 ];
 
 impl Makers<'_> {
@@ -234,7 +268,43 @@ impl Makers<'_> {
             Change::TrainRenumber(epochs, rate) => {
                 renumbered(&self.trained(a, other, epochs, rate)?, other)
             }
+            Change::Clone(epochs) => self.cloned(a, other, epochs)?,
         })
+    }
+
+    /// Trains other initial weights on all logits of `a`, on noise that no readout of behaviour shows.
+    fn cloned(&mut self, a: &Weights, index: u64, epochs: u32) -> Result<Weights> {
+        let training = Training {
+            epochs,
+            batch: 64,
+            optimiser: Optimiser::adam(1e-3),
+            reduction: Reduction::Mean,
+        };
+        let lesson = Lesson {
+            teacher: a,
+            inputs: &DistillInputs::Noise {
+                law: NoiseLaw::Uniform,
+                rows: CLONE_ROWS,
+            },
+            images: None,
+            training: &training,
+            order: "cli/kinship/clone",
+            renewal: Renewal::EachEpoch,
+        };
+        let start = self.initial(index);
+        let student = Student {
+            start: &start,
+            loss: Loss::new(LossKind::Kl, 0..self.architecture.outputs),
+        };
+        let control = Control {
+            stop: &self.context.stop,
+            news: &|_| {},
+        };
+        let id = (SEED, index);
+        let trained =
+            training::students(&mut self.trainer, &control, &lesson, &[student], None, id);
+        let (weights, _) = trained.map_err(LabError::from)?.remove(0);
+        Ok(weights)
     }
 }
 

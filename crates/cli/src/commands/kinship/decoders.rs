@@ -2,12 +2,11 @@
 //!
 //! Null pairs began as other weights and read the same corpus; each decoder is in one pair. Kin are fine-tunes on other
 //! documents. Clones began as other weights and were trained to behave like the original: not kin by weights, near by
-//! behaviour. Every decoder is a step of the store, so that an interrupted calibration goes on. Strangers for a pair's behaviour are the second models of the next pairs.
+//! behaviour. Every decoder is a step of the store, so that an interrupted calibration goes on.
 
 use std::path::Path;
 
 use anyhow::{Context as _, Result};
-use serde::Serialize;
 use serde_json::json;
 use undertone_core::{Seed, exit};
 use undertone_lab::lm::behaviour::{Behaviour, Nearness};
@@ -18,10 +17,10 @@ use undertone_lab::lm::{LmBench, Subject};
 use undertone_lab::{Control, LabError};
 use undertone_lineage::kinship::{KinModel, Kinship, KinshipRule, judge};
 use undertone_report::{Theme, figure_svg};
-use undertone_stats::wilson;
 use undertone_store::{Store, write_atomic};
 
 use super::calibrate::{LEVEL, false_positives, group, table};
+use super::near::{behaviour_table, by_behaviour, n_strangers, strangers};
 use crate::commands::lm::start_threads;
 use crate::context::Context;
 
@@ -29,25 +28,10 @@ use crate::context::Context;
 const SEED: u64 = 20_270;
 /// Pairs of each kind of kin.
 const KIN_PAIRS: usize = 25;
-/// Strangers that a pair's nearness is ranked among: the fewest with a p-value of .05.
-const STRANGERS: usize = 19;
 /// Optimiser steps of a base: they know their words, and no more.
 const STEPS: u64 = 60;
 /// Documents that fine-tunes read and bases did not.
 const OTHER_CORPUS: Seed = Seed(1);
-
-/// What one kind of pairs gave by behaviour.
-#[derive(Debug, Serialize)]
-struct ByBehaviour {
-    name: String,
-    is_kin: bool,
-    pairs: usize,
-    /// Pairs with p <= `LEVEL`.
-    significant: usize,
-    /// Their share, with its 95 % Wilson interval.
-    significant_share: Option<[f64; 3]>,
-    mean_distance: f64,
-}
 
 /// What is done to a base: name, whether it stays kin, steps, learning rate.
 const CHANGES: [(&str, bool, u64, f64); 4] = [
@@ -83,7 +67,6 @@ pub fn run(context: &Context, rule: &KinshipRule, pairs: u32, path: &Path) -> Re
         settings,
     };
     let n = (pairs as usize).max(2);
-    let n_strangers = STRANGERS.min(n - 1);
     let (mut null, mut firsts, mut seconds) = (Vec::new(), Vec::new(), Vec::new());
     for pair in 0..n as u64 {
         let (a, b) = (makers.base(2 * pair)?, makers.base(2 * pair + 1)?);
@@ -94,14 +77,13 @@ pub fn run(context: &Context, rule: &KinshipRule, pairs: u32, path: &Path) -> Re
             context.say(format!("{} of {n} pairs of strangers", pair + 1));
         }
     }
-    let strangers = |first: &Behaviour, pair: usize| -> Result<Vec<f64>> {
-        let others = (1..=n_strangers).map(|step| first.distance(&seconds[(pair + step) % n]));
-        Ok(others.collect::<Result<_, _>>()?)
-    };
     let mut near = Vec::new();
     for pair in 0..n {
         let distance = firsts[pair].distance(&seconds[pair])?;
-        near.push(Nearness::new(distance, strangers(&firsts[pair], pair)?));
+        near.push(Nearness::new(
+            distance,
+            strangers(&firsts[pair], &seconds, pair)?,
+        ));
     }
     let p_values: Vec<f64> = null
         .iter()
@@ -115,7 +97,7 @@ pub fn run(context: &Context, rule: &KinshipRule, pairs: u32, path: &Path) -> Re
             let a = makers.base(2 * pair as u64)?;
             let b = makers.changed(&a, pair as u64, is_kin, steps, rate)?;
             let distance = first.distance(&Behaviour::of(&b)?)?;
-            near.push(Nearness::new(distance, strangers(first, pair)?));
+            near.push(Nearness::new(distance, strangers(first, &seconds, pair)?));
             compared.push(compare(a, b, rule)?);
         }
         context.say(name);
@@ -133,7 +115,7 @@ pub fn run(context: &Context, rule: &KinshipRule, pairs: u32, path: &Path) -> Re
         "level": LEVEL,
         "groups": groups,
         "null_p_values": p_values,
-        "strangers": n_strangers,
+        "strangers": n_strangers(n),
         "behaviour": behaviours,
     });
     write_atomic(path, format!("{value:#}\n").as_bytes())?;
@@ -142,18 +124,7 @@ pub fn run(context: &Context, rule: &KinshipRule, pairs: u32, path: &Path) -> Re
     write_atomic(&path.with_extension("null.svg"), svg.as_bytes())?;
     context.print(&value, || {
         let mut text = table(&groups);
-        text.push_str("\n\nby behaviour\n");
-        for group in &behaviours {
-            let share = group
-                .significant_share
-                .map_or_else(String::new, |[share, lo, hi]| {
-                    format!("{share:.3} [{lo:.3}, {hi:.3}]")
-                });
-            text.push_str(&format!(
-                "{:<46} {:>5} {:>6} {share:>22} {:>8.4}\n",
-                group.name, group.pairs, group.significant, group.mean_distance
-            ));
-        }
+        text.push_str(&behaviour_table(&behaviours));
         Ok(text)
     })?;
     Ok(exit::DONE)
@@ -226,21 +197,4 @@ impl Makers<'_> {
 fn compare(a: Subject, b: Subject, rule: &KinshipRule) -> Result<Kinship> {
     let (a, b) = (KinModel::of_model(a.open), KinModel::of_model(b.open));
     Ok(judge(&a, &b, rule)?)
-}
-
-fn by_behaviour(name: &str, is_kin: bool, near: &[Nearness]) -> ByBehaviour {
-    let is_near = |near: &&Nearness| near.p_value.is_some_and(|p| p <= LEVEL);
-    let significant = near.iter().filter(is_near).count();
-    let n = near.len();
-    let interval = wilson(significant as u64, n as u64, 0.95).and_then(|share| share.interval);
-    let sum: f64 = near.iter().map(|near| near.distance).sum();
-    ByBehaviour {
-        name: name.to_owned(),
-        is_kin,
-        pairs: n,
-        significant,
-        significant_share: interval
-            .map(|interval| [significant as f64 / n as f64, interval.lo, interval.hi]),
-        mean_distance: sum / n.max(1) as f64,
-    }
 }

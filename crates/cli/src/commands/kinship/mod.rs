@@ -3,13 +3,14 @@
 mod behaviour;
 mod calibrate;
 mod decoders;
+mod near;
 
 use anyhow::{Context as _, Result};
 use serde_json::json;
 use undertone_core::exit;
 use undertone_lineage::entity::model_named;
 use undertone_lineage::kinship::{KinModel, KinshipOutcome, KinshipRule, judge};
-use undertone_lineage::{Draft, Entity, EntityId, Grade, Ledger, Name, Relation, Verdict};
+use undertone_lineage::{Draft, Entity, EntityId, Grade, Ledger, Model, Name, Relation, Verdict};
 
 use crate::args::KinshipArgs;
 use crate::commands::lineage::Place;
@@ -62,6 +63,14 @@ pub fn run(context: &Context, args: &KinshipArgs) -> Result<u8> {
 
 /// Opens a model: a thing of the lineage if there is one with weights in the store, else what the engine opens.
 fn open(context: &Context, text: &str) -> Result<KinModel> {
+    Ok(match stored(context, text)? {
+        Some((bytes, _)) => KinModel::from_bytes(&bytes, std::path::Path::new(text))?,
+        None => KinModel::open(text, &context.data_dir)?,
+    })
+}
+
+/// Returns the weights that a thing of the lineage has in the store, with what is known of it.
+fn stored(context: &Context, text: &str) -> Result<Option<(Vec<u8>, Model)>> {
     if !std::path::Path::new(text).exists()
         && context.root.join("store.json").exists()
         && let Ok(place) = Place::open(context)
@@ -73,12 +82,11 @@ fn open(context: &Context, text: &str) -> Result<KinModel> {
             };
             let digest = model.files.first().and_then(|file| file.blake3);
             if let Some(digest) = digest.filter(|digest| place.store.contains(digest)) {
-                let bytes = place.store.get(&digest)?;
-                return Ok(KinModel::from_bytes(&bytes, std::path::Path::new(text))?);
+                return Ok(Some((place.store.get(&digest)?, model)));
             }
         }
     }
-    Ok(KinModel::open(text, &context.data_dir)?)
+    Ok(None)
 }
 
 /// Writes the verdict into the lineage; things that are not there yet are declared by their names.
