@@ -1,4 +1,4 @@
-//! `cargo xtask bench mlp` and `bench lm`: our engines against others, in one run, in turns.
+//! `cargo xtask bench mlp` and `bench lm`: our engines against others, in one run, in turns; `bench lineage`: our ledger.
 //!
 //! The engines are linked in by the feature `bench` only; without it the command builds itself again with it, in the
 //! release profile. `enabled/` measures, `disabled.rs` starts the other build.
@@ -27,6 +27,22 @@ pub enum BenchCommand {
     Mlp(MlpArgs),
     /// Train, sample and score with a language model: ours, transformers, llama.cpp, and the peak
     Lm(LmArgs),
+    /// Append to, load and ask a ledger of the promised size: ours only, nobody else has one
+    Lineage(LineageArgs),
+}
+
+/// How large a ledger.
+#[derive(Debug, Clone, Args)]
+pub struct LineageArgs {
+    /// A thousand entities, unoptimised: shows that it runs, its numbers mean nothing
+    #[arg(long, conflicts_with_all = ["entities", "edges"])]
+    pub smoke: bool,
+    /// Entities
+    #[arg(long, value_name = "N", default_value_t = 100_000, value_parser = clap::value_parser!(u32).range(2..=10_000_000))]
+    pub entities: u32,
+    /// Edges
+    #[arg(long, value_name = "N", default_value_t = 1_000_000, value_parser = clap::value_parser!(u32).range(1..=100_000_000))]
+    pub edges: u32,
 }
 
 /// How to measure.
@@ -104,16 +120,35 @@ pub enum LmTask {
 /// # Errors
 /// If it does not build, the peer cannot be installed or started, or the machine is not idle.
 pub fn run(command: &BenchCommand) -> Result<()> {
-    let (BenchCommand::Mlp(MlpArgs { smoke, .. }) | BenchCommand::Lm(LmArgs { smoke, .. })) =
-        command;
+    let smoke = match command {
+        BenchCommand::Mlp(args) => args.smoke,
+        BenchCommand::Lm(args) => args.smoke,
+        // Its build is chosen where it is started.
+        BenchCommand::Lineage(_) => true,
+    };
     // Numbers of an unoptimised build would be wrong; a smoke test has none to speak of.
-    if cfg!(debug_assertions) && !smoke {
-        return again(&["--release"]);
-    }
+    let wrong_build = cfg!(debug_assertions) && !smoke;
     match command {
+        _ if wrong_build => again(&["--release"]),
         BenchCommand::Mlp(args) => backend::mlp(args),
         BenchCommand::Lm(args) => backend::lm(args),
+        BenchCommand::Lineage(args) => lineage(args),
     }
+}
+
+/// Runs the lineage crate's own example.
+fn lineage(args: &LineageArgs) -> Result<()> {
+    let size = match args.smoke {
+        true => (1_000, 10_000),
+        false => (args.entities, args.edges),
+    };
+    let mut command = tools::cargo(&["run", "--quiet"]);
+    if !args.smoke {
+        command.arg("--release");
+    }
+    command.args(["--package", "undertone-lineage"]);
+    command.args(["--example", "bench", "--"]);
+    tools::run(command.args([size.0.to_string(), size.1.to_string()]))
 }
 
 /// Runs the same command in a build with the engine.

@@ -174,6 +174,7 @@ fn steps(fix_gen: bool) -> Vec<Step> {
         }),
         smoke("bench mlp", "mlp"),
         smoke("bench lm", "lm"),
+        smoke("bench lineage", "lineage"),
         everything("doc tests", &["test", "--doc", "--quiet"]),
     ];
     if tools::root().join("docs/book.toml").exists() {

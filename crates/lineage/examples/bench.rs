@@ -1,8 +1,8 @@
 //! Times the ledger at the size the project promises: 100,000 entities, 1,000,000 edges.
 //!
-//! `cargo run --release -p undertone-lineage --example bench [ENTITIES EDGES]` writes a ledger into a temporary folder,
-//! then prints the time to append, to load without and with the index, and quantiles of k-hop queries. The graph is one of
-//! generations: an entity's sources are among the thousand before it, as in a project that builds on its recent work.
+//! `cargo xtask bench lineage` runs it: it writes a ledger into a temporary folder, then prints the time to append, to load
+//! without and with the index, and quantiles of k-hop queries. The graph is one of generations: an entity's sources are among
+//! the thousand before it, as in a project that builds on its recent work. Arguments: entities, edges.
 #![expect(clippy::print_stdout, reason = "an example prints what it measured")]
 
 use std::time::{Duration, Instant};

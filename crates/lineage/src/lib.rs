@@ -30,6 +30,8 @@ pub mod envelope;
 pub mod import;
 pub mod verify;
 
+mod schemas;
+
 pub use entity::{
     Dataset, Entity, EntityId, EntityKind, FileDigest, Model, Name, Origin, Step, Verdict,
 };
@@ -38,3 +40,4 @@ pub use graph::{Graph, Node, ResolveError};
 pub use ledger::{Ledger, LedgerError};
 pub use record::{Draft, Record};
 pub use relation::{Derivation, Edge, Relation, RelationKind};
+pub use schemas::schemas;

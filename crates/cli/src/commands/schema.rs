@@ -21,6 +21,7 @@ use crate::failure::Usage;
 /// Every format by name.
 fn schemas() -> Vec<(&'static str, Schema)> {
     let mut schemas = undertone_store::schemas();
+    schemas.extend(undertone_lineage::schemas());
     schemas.extend([
         ("experiment-settings", schema_for!(ExperimentRun)),
         ("experiment-result", schema_for!(ExperimentResult)),

@@ -291,11 +291,7 @@ fn a_signed_run_holds_until_any_byte_of_any_file_changes() -> TestResult {
 pub fn signed_files(place: &Place) -> TestResult<Vec<String>> {
     let envelopes = files_below(&place.store().join("lineage/signatures"))?;
     let envelope = envelopes.values().next().ok_or("a run was signed")?;
-    let envelope: Value = serde_json::from_slice(envelope)?;
-    let payload = envelope["payload"]
-        .as_str()
-        .ok_or("an envelope has a payload")?;
-    let statement: Value = serde_json::from_slice(&decode(payload)?)?;
+    let statement = statement(&serde_json::from_slice(envelope)?)?;
     let subjects = statement["subject"]
         .as_array()
         .ok_or("a statement has subjects")?;
@@ -303,6 +299,14 @@ pub fn signed_files(place: &Place) -> TestResult<Vec<String>> {
         .iter()
         .filter_map(|subject| subject["name"].as_str().map(str::to_owned))
         .collect())
+}
+
+/// Returns what an envelope holds.
+pub fn statement(envelope: &Value) -> TestResult<Value> {
+    let payload = envelope["payload"]
+        .as_str()
+        .ok_or("an envelope has a payload")?;
+    Ok(serde_json::from_slice(&decode(payload)?)?)
 }
 
 fn decode(base64: &str) -> TestResult<Vec<u8>> {

@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use crate::schema;
 use crate::support::{Place, TINY, TINY_RUN, TestResult, files_below};
-use crate::{lm, numbers};
+use crate::{lineage, lm, numbers};
 
 const SMALL: &str = "--data digits --models 2 --hidden 8 --teacher-epochs 1 --student-epochs 1 --batch 64 --input-rows 100";
 
@@ -119,6 +119,21 @@ fn progress_as_ndjson_counts_from_the_plan_to_the_end() -> TestResult {
     Ok(())
 }
 
+/// A signature, a policy and judgements, each with the name of its schema.
+fn judgements(place: &Place) -> TestResult<Vec<(&'static str, Value)>> {
+    let run = place.run_folder("demo-")?;
+    let run = run.file_name().ok_or("a run has a name")?.to_string_lossy();
+    place.expect(0, "lineage keygen me.pem")?;
+    place.expect(0, &format!("lineage sign {run} --key me.pem"))?;
+    let report = place.json(0, &format!("gate {run}/teacher-0"))?;
+    let mut kinship = place.json(0, &format!("kinship {run}/teacher-0 {run}/teacher-0"))?;
+    Ok(vec![
+        ("gate-policy", place.json(0, "gate --print-policy")?),
+        ("gate-report", report),
+        ("kinship", kinship["kinship"].take()),
+    ])
+}
+
 #[test]
 fn every_file_of_the_store_fits_the_schema_the_program_prints() -> TestResult {
     let place = Place::new()?;
@@ -139,6 +154,7 @@ fn every_file_of_the_store_fits_the_schema_the_program_prints() -> TestResult {
     fs::write(place.path().join("owl.toml"), numbers::small(&[])?)?;
     let plan = place.json(0, "plan owl.toml --no-calibration")?;
     place.expect(0, "run owl.toml")?;
+    let judged = judgements(&place)?;
     let names = place.json(0, "schema")?;
     let mut schemas = BTreeMap::new();
     for name in names["schemas"]
@@ -158,6 +174,9 @@ fn every_file_of_the_store_fits_the_schema_the_program_prints() -> TestResult {
         schema::check(schema, value).map_err(|error| format!("{name}: {error}").into())
     };
     check("numbers-plan", &plan)?;
+    for (schema, value) in &judged {
+        check(schema, value)?;
+    }
     for (path, bytes) in files_below(&place.store())? {
         let file = path
             .file_name()
@@ -219,6 +238,19 @@ fn every_file_of_the_store_fits_the_schema_the_program_prints() -> TestResult {
                         check("lm-row", &serde_json::from_str(line)?)?;
                     }
                 }
+            }
+            _ if path.starts_with("lineage/segments") => {
+                for (at, line) in String::from_utf8(bytes)?.lines().enumerate() {
+                    let schema = match at {
+                        0 => "lineage-segment-header",
+                        _ => "lineage-record",
+                    };
+                    check(schema, &serde_json::from_str(line)?)?;
+                }
+            }
+            _ if path.starts_with("lineage/signatures") => {
+                check("lineage-envelope", &value()?)?;
+                check("lineage-statement", &lineage::statement(&value()?)?)?;
             }
             _ => {}
         }
