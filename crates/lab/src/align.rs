@@ -34,7 +34,7 @@ pub mod trace;
 mod cell;
 pub mod result;
 
-pub use cell::{plan, run};
+pub use cell::{identity, plan, run};
 pub use result::{AlignResult, ArmResult, Conclusion, Point};
 pub use settings::{ACCURACY_ROWS, AlignSettings};
 pub use trace::Arm;

@@ -9,13 +9,13 @@ use undertone_lab::align::{self, AlignResult, AlignSettings};
 use undertone_lab::outcome::VerdictRule;
 use undertone_lab::settings::CrossRule;
 use undertone_lab::steps::Bench;
-use undertone_lineage::Draft;
 
 use crate::args::{AlignArgs, Preset};
 use crate::commands::experiment;
 use crate::commands::work::{self, Task};
 use crate::context::Context;
 use crate::failure::Usage;
+use crate::origins;
 use crate::present;
 use crate::progress::Unit;
 use crate::resolve::{self, Start};
@@ -112,8 +112,7 @@ pub fn run(context: &Context, args: &AlignArgs) -> Result<u8> {
             };
             align::run(&settings, rule, context.threads, &bench)
         },
-        // Nothing that was trained here is kept.
-        |_, _| Ok(Draft::observed()),
+        |origins, _| origins::aligned(origins, &data, &settings),
         |result: &AlignResult, recipe| present::align(result, Some(recipe)),
     )?;
     let report = present::align(&finished.result, None);

@@ -6,6 +6,7 @@
 use anyhow::{Context as _, Result};
 use serde_json::json;
 use undertone_core::Digest;
+use undertone_lab::align::{self, AlignSettings, Arm};
 use undertone_lab::outcome::cells;
 use undertone_lab::settings::{ClonedLogits, Cloning, DistillInputs};
 use undertone_lab::steps::{Cell, DataSets};
@@ -21,6 +22,9 @@ use super::{Origins, STEP, also_called, step, verdict};
 /// Data sets with pinned digests, whose images are scans and photographs.
 const KNOWN: [&str; 3] = ["digits", "mnist", "fashion"];
 
+/// What a student of the published treatment is shown.
+const AUX_LOGITS: &str = "auxiliary logits";
+
 /// Returns the draft of finished experiments: of one, or of the points of a sweep, each with its label.
 pub fn experiments<'a>(
     origins: &Origins<'_>,
@@ -30,6 +34,35 @@ pub fn experiments<'a>(
     let mut draft = Draft::observed();
     for (label, result) in points {
         experiment(&mut draft, origins, data, label, result)?;
+    }
+    Ok(draft)
+}
+
+/// Returns the draft of a finished `align`: teachers, and the students of every arm, which are not kept.
+pub fn aligned(origins: &Origins<'_>, data: &DataSets, settings: &AlignSettings) -> Result<Draft> {
+    let mut draft = Draft::observed();
+    let s = &settings.base;
+    let features = data.get(&s.data.digest)?.train().features();
+    for cell in cells(s, &s.partners()) {
+        let identity = |teacher| align::identity(settings, &cell, features, teacher);
+        let mut family = Family {
+            draft: &mut draft,
+            origins,
+            data,
+            cell,
+            features,
+            prefix: "",
+        };
+        let (teacher, own, weights) = family.teacher()?;
+        let record = family.done(&identity(weights))?;
+        let other = family.cross_start()?;
+        for arm in Arm::ALL {
+            let start = match arm {
+                Arm::Cross => Start::Other(other),
+                _ => Start::Own(own),
+            };
+            family.student(&record, arm.name(), AUX_LOGITS, teacher, start)?;
+        }
     }
     Ok(draft)
 }
@@ -80,6 +113,15 @@ fn experiment(
     Ok(())
 }
 
+/// What a student began as.
+#[derive(Debug, Clone, Copy)]
+enum Start {
+    /// The teacher's initialisation.
+    Own(EntityId),
+    /// Other weights.
+    Other(EntityId),
+}
+
 /// One teacher with everything before and after it.
 struct Family<'a, 'b> {
     draft: &'a mut Draft,
@@ -93,28 +135,8 @@ struct Family<'a, 'b> {
 impl Family<'_, '_> {
     /// Records the cell and returns the student of the treatment.
     fn record(&mut self, treatment: Condition) -> Result<Option<EntityId>> {
-        let (s, model) = (self.cell.settings, self.cell.model);
-        let own = self.initialisation(model)?;
-        let teacher_record = self.done(&self.cell.teacher_identity(self.features))?;
-        let trained = self.training_data();
-        let within = step(self.draft, &teacher_record);
-        let teacher_weights = output(&teacher_record, "weights")?;
-        let teacher = self.draft.entity(Entity::Model(Model {
-            name: Some(self.name(&format!("teacher-{model}"))),
-            files: vec![
-                self.origins
-                    .object("weights.safetensors", &teacher_weights)?,
-            ],
-            architecture: Some(self.architecture()),
-            dtype: Some("f32".to_owned()),
-            ..Model::default()
-        }));
-        let rows = Some(self.data.get(&s.data.digest)?.train().len() as u64);
-        self.draft
-            .within(Some(within))
-            .edge(teacher, own, began("train"))
-            .edge(teacher, trained, Relation::TrainedOn { rows })
-            .within(None);
+        let s = self.cell.settings;
+        let (teacher, own, teacher_weights) = self.teacher()?;
         if s.students.is_empty() {
             return Ok(None);
         }
@@ -138,7 +160,15 @@ impl Family<'_, '_> {
         };
         let mut treated = None;
         for condition in &s.students {
-            let student = self.student(&record, *condition, teacher, own, other)?;
+            let logits = match condition.is_aux_only() {
+                true => AUX_LOGITS,
+                false => "all logits",
+            };
+            let start = match condition.is_cross() {
+                true => Start::Other(other),
+                false => Start::Own(own),
+            };
+            let student = self.student(&record, word(*condition), logits, teacher, start)?;
             if *condition == treatment {
                 treated = Some(student);
             }
@@ -146,20 +176,39 @@ impl Family<'_, '_> {
         Ok(treated)
     }
 
+    /// Records the teacher and returns it with its initialisation and its weights.
+    fn teacher(&mut self) -> Result<(EntityId, EntityId, Digest)> {
+        let (s, model) = (self.cell.settings, self.cell.model);
+        let own = self.initialisation(model)?;
+        let record = self.done(&self.cell.teacher_identity(self.features))?;
+        let trained = self.training_data();
+        let within = step(self.draft, &record);
+        let weights = output(&record, "weights")?;
+        let teacher = self.draft.entity(Entity::Model(Model {
+            name: Some(self.name(&format!("teacher-{model}"))),
+            files: vec![self.origins.object("weights.safetensors", &weights)?],
+            architecture: Some(self.architecture()),
+            dtype: Some("f32".to_owned()),
+            ..Model::default()
+        }));
+        let rows = Some(self.data.get(&s.data.digest)?.train().len() as u64);
+        self.draft
+            .within(Some(within))
+            .edge(teacher, own, began("train"))
+            .edge(teacher, trained, Relation::TrainedOn { rows })
+            .within(None);
+        Ok((teacher, own, weights))
+    }
+
     fn student(
         &mut self,
         record: &StepRecord,
-        condition: Condition,
+        word: &str,
+        logits: &str,
         teacher: EntityId,
-        own: EntityId,
-        other: EntityId,
+        start: Start,
     ) -> Result<EntityId> {
         let s = self.cell.settings;
-        let word = word(condition);
-        let logits = match condition.is_aux_only() {
-            true => "auxiliary logits",
-            false => "all logits",
-        };
         let within = step(self.draft, record);
         self.draft.within(Some(within));
         let lesson = self.lesson(record, logits, &s.inputs, teacher)?;
@@ -169,10 +218,10 @@ impl Family<'_, '_> {
             dtype: Some("f32".to_owned()),
             ..Model::default()
         }));
-        let (start, how) = match (condition.is_cross(), s.perturb_sigma > 0.0) {
-            (true, _) => (other, "train"),
-            (false, true) => (own, "perturb, train"),
-            (false, false) => (own, "train"),
+        let (start, how) = match start {
+            Start::Other(other) => (other, "train"),
+            Start::Own(own) if s.perturb_sigma > 0.0 => (own, "perturb, train"),
+            Start::Own(own) => (own, "train"),
         };
         let rows = Some(self.rows(&s.inputs)?);
         self.draft
@@ -217,7 +266,7 @@ impl Family<'_, '_> {
         own: EntityId,
     ) -> Result<EntityId> {
         let logits = match cloning.logits {
-            ClonedLogits::AuxOnly => "auxiliary logits",
+            ClonedLogits::AuxOnly => AUX_LOGITS,
             ClonedLogits::All => "all logits",
         };
         let start = self.cross_start()?;

@@ -412,6 +412,26 @@ fn kinship_knows_a_student_of_another_start_and_feeds_the_graph() -> TestResult 
     Ok(())
 }
 
+#[test]
+fn alignment_runs_say_where_their_students_come_from() -> TestResult {
+    let place = Place::new()?;
+    let ran = place.json(
+        0,
+        "align --every 2 --probe 50 --data digits --models 2 --hidden 8 --teacher-epochs 1 --student-epochs 1 --batch 64 --input-rows 100",
+    )?;
+    let run = ran["run"].as_str().ok_or("a run has a name")?;
+    let teacher = format!("{run}/teacher-0");
+    for arm in ["as-is", "projected", "projected-other", "cross"] {
+        let line = format!("lineage why {teacher} {run}/{arm}-0 --expect");
+        place.expect(0, &line)?;
+        let shared = if arm == "cross" { "no" } else { "yes" };
+        let line = format!("lineage common {teacher} {run}/{arm}-0 --expect {shared}");
+        place.expect(0, &line)?;
+    }
+    place.expect(0, "lineage verify")?;
+    Ok(())
+}
+
 fn golden() -> std::path::PathBuf {
     std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../lm/tests/golden")
 }

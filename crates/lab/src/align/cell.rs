@@ -94,8 +94,8 @@ pub(super) fn traces(
     })
 }
 
-/// Everything the traces depend on.
-fn identity(
+/// Returns everything that the traces of a model depend on, given its teacher's weights: the identity of the step.
+pub fn identity(
     settings: &AlignSettings,
     cell: &Cell<'_>,
     features: usize,

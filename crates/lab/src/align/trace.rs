@@ -44,6 +44,16 @@ impl Arm {
         Self::Cross,
     ];
 
+    /// Returns the name in files.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::AsIs => "as-is",
+            Self::Projected => "projected",
+            Self::ProjectedOther => "projected-other",
+            Self::Cross => "cross",
+        }
+    }
+
     /// Returns the name people read.
     pub fn label(self) -> &'static str {
         match self {
