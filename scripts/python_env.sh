@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # Makes a Python environment of exactly the packages that a file pins: python_env.sh VENV REQUIREMENTS
 #
-# Does nothing if VENV holds them already. The file pins every package, those that others need included: nothing is
-# resolved. Packages are installed a few at a time and no download is kept, which halves the disk that is needed.
+# Does nothing if VENV holds them already. The file pins every package, those that others need and build with included:
+# nothing is resolved. Packages are installed a few at a time and no download is kept, which halves the disk that is needed.
 set -euo pipefail
 
 venv=$1 pins=$2
@@ -10,7 +10,9 @@ venv=$1 pins=$2
 ready="$venv/installed-requirements.txt"
 cmp --quiet "$pins" "$ready" && exit
 
+echo "installing the packages of $pins into $venv" >&2
 python3 -m venv --clear "$venv"
 grep --invert-match '^#' "$pins" | xargs --max-args=4 \
-    "$venv/bin/python" -m pip install --quiet --disable-pip-version-check --no-cache-dir --no-compile --no-deps
+    "$venv/bin/python" -m pip install --quiet --disable-pip-version-check --no-cache-dir --no-compile --no-deps \
+    --no-build-isolation
 cp "$pins" "$ready"

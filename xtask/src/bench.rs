@@ -14,6 +14,7 @@ mod disabled;
 use disabled as backend;
 
 use std::path::PathBuf;
+use std::process::Command;
 
 use anyhow::Result;
 use clap::{Args, Subcommand, ValueEnum};
@@ -123,13 +124,13 @@ pub fn run(command: &BenchCommand) -> Result<()> {
     let smoke = match command {
         BenchCommand::Mlp(args) => args.smoke,
         BenchCommand::Lm(args) => args.smoke,
-        // Its build is chosen where it is started.
-        BenchCommand::Lineage(_) => true,
+        // It needs no engine, and is started in a build of its own.
+        BenchCommand::Lineage(args) => return lineage(args),
     };
-    // Numbers of an unoptimised build would be wrong; a smoke test has none to speak of.
-    let wrong_build = cfg!(debug_assertions) && !smoke;
+    if cfg!(debug_assertions) && !smoke {
+        return again(&["--release"]);
+    }
     match command {
-        _ if wrong_build => again(&["--release"]),
         BenchCommand::Mlp(args) => backend::mlp(args),
         BenchCommand::Lm(args) => backend::lm(args),
         BenchCommand::Lineage(args) => lineage(args),
@@ -138,17 +139,20 @@ pub fn run(command: &BenchCommand) -> Result<()> {
 
 /// Runs the lineage crate's own example.
 fn lineage(args: &LineageArgs) -> Result<()> {
-    let size = match args.smoke {
+    let mut command = match args.smoke {
+        // Built already wherever everything is.
+        true => Command::new(tools::build_program("bench")?),
+        false => {
+            let mut command = tools::cargo(&["run", "--quiet", "--release"]);
+            command.args(["--package", "undertone-lineage", "--example", "bench", "--"]);
+            command
+        }
+    };
+    let (entities, edges) = match args.smoke {
         true => (1_000, 10_000),
         false => (args.entities, args.edges),
     };
-    let mut command = tools::cargo(&["run", "--quiet"]);
-    if !args.smoke {
-        command.arg("--release");
-    }
-    command.args(["--package", "undertone-lineage"]);
-    command.args(["--example", "bench", "--"]);
-    tools::run(command.args([size.0.to_string(), size.1.to_string()]))
+    tools::run(command.args([entities.to_string(), edges.to_string()]))
 }
 
 /// Runs the same command in a build with the engine.

@@ -7,11 +7,12 @@ use std::io::{self, BufRead, Read};
 use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
+use serde_json::Value;
 
-/// The longest line, in bytes.
+/// The longest line, in bytes, its end included.
 pub const MAX_LINE_BYTES: u64 = 1 << 16;
-/// The most questions of a file: ten times the published validation split.
-pub const MAX_QUESTIONS: usize = 100_000;
+/// The longest file, in bytes: five times the published validation split.
+pub const MAX_FILE_BYTES: u64 = 64 << 20;
 /// The most endings of a question.
 pub const MAX_ENDINGS: usize = 26;
 
@@ -48,9 +49,9 @@ pub enum ReadEndingsErrorKind {
     /// There is no question.
     #[error("there is no question in it")]
     Empty,
-    /// There are too many.
-    #[error("more than {MAX_QUESTIONS} questions")]
-    TooMany,
+    /// The file is too long.
+    #[error("the file has more than {MAX_FILE_BYTES} bytes")]
+    FileTooLong,
     /// The line is too long.
     #[error("more than {MAX_LINE_BYTES} bytes")]
     TooLong,
@@ -72,15 +73,9 @@ pub enum ReadEndingsErrorKind {
 struct Line {
     ctx: String,
     endings: Vec<String>,
+    /// A number or a text of one.
     #[serde(alias = "expected_index")]
-    label: Place,
-}
-
-#[derive(Deserialize)]
-#[serde(untagged)]
-enum Place {
-    Number(u64),
-    Text(String),
+    label: Value,
 }
 
 impl Line {
@@ -93,8 +88,9 @@ impl Line {
             return Err(ReadEndingsErrorKind::Endings);
         }
         let right = match &self.label {
-            Place::Number(place) => usize::try_from(*place).ok(),
-            Place::Text(place) => place.parse().ok(),
+            Value::Number(place) => place.as_u64().and_then(|place| usize::try_from(place).ok()),
+            Value::String(place) => place.parse().ok(),
+            _ => None,
         };
         match right.filter(|right| *right < n) {
             Some(right) => Ok(EndingQuestion {
@@ -120,7 +116,7 @@ pub fn read_endings(
         line,
         kind,
     };
-    let (mut questions, mut text) = (Vec::new(), Vec::new());
+    let (mut questions, mut text, mut read) = (Vec::new(), Vec::new(), 0);
     for line in 1.. {
         let here = |kind| error(Some(line), kind);
         text.clear();
@@ -134,11 +130,12 @@ pub fn read_endings(
         if n as u64 > MAX_LINE_BYTES {
             return Err(here(ReadEndingsErrorKind::TooLong));
         }
+        read += n as u64;
+        if read > MAX_FILE_BYTES {
+            return Err(here(ReadEndingsErrorKind::FileTooLong));
+        }
         if text.trim_ascii().is_empty() {
             continue;
-        }
-        if questions.len() == MAX_QUESTIONS {
-            return Err(here(ReadEndingsErrorKind::TooMany));
         }
         let parsed: Line = serde_json::from_slice(&text)
             .map_err(|source| here(ReadEndingsErrorKind::Json(source)))?;

@@ -84,16 +84,20 @@ pub fn decode(architecture: &Architecture, bytes: &[u8]) -> Result<Weights, Weig
         kind,
     };
     let file = SafeTensors::deserialize(bytes).map_err(|error| fail(error.into()))?;
-    let mut values = vec![0.0; architecture.n_parameters()];
-    for (name, expected, at) in tensors(architecture) {
-        let tensor = file.tensor(&name).map_err(|error| fail(error.into()))?;
+    let tensors = tensors(architecture);
+    for (name, expected, _) in &tensors {
+        let tensor = file.tensor(name).map_err(|error| fail(error.into()))?;
         if tensor.dtype() != Dtype::F32 || tensor.shape() != expected {
             return Err(fail(WeightsFileErrorKind::Shape {
-                name,
+                name: name.clone(),
                 got: tensor.shape().to_vec(),
-                expected,
+                expected: expected.clone(),
             }));
         }
+    }
+    let mut values = vec![0.0; architecture.n_parameters()];
+    for (name, _, at) in tensors {
+        let tensor = file.tensor(&name).map_err(|error| fail(error.into()))?;
         for (value, bytes) in values[at..].iter_mut().zip(tensor.data().chunks_exact(4)) {
             *value = f32::from_le_bytes([bytes[0], bytes[1], bytes[2], bytes[3]]);
         }
@@ -104,51 +108,48 @@ pub fn decode(architecture: &Architecture, bytes: &[u8]) -> Result<Weights, Weig
     })
 }
 
-/// Reads the weights of a network whose shape only its file knows; `None` if it holds no network of ours.
+/// Most layers of a network whose shape only its file knows.
+const MAX_LAYERS: usize = 64;
+
+/// Reads the weights of a network whose shape only its file knows; `None` if it holds anything but a network of ours: other
+/// or further tensors, layers that do not fit each other, other numbers than f32.
 ///
 /// The file does not say the activation.
-///
-/// # Errors
-/// If the file is damaged, or its layers do not fit each other.
-pub fn decode_any(
-    bytes: &[u8],
-    activation: Activation,
-) -> Result<Option<Weights>, WeightsFileError> {
-    let mut architecture = Architecture {
-        inputs: 0,
-        hidden: Vec::new(),
-        outputs: 0,
-        activation,
-        biases: Biases::Without,
-    };
-    let file = SafeTensors::deserialize(bytes).map_err(|error| WeightsFileError {
-        architecture: architecture.clone(),
-        kind: error.into(),
-    })?;
-    let mut widths = Vec::new();
-    while let Ok(tensor) = file.tensor(&format!("layers.{}.weight", widths.len())) {
-        let [outputs, inputs] = *tensor.shape() else {
-            return Ok(None);
+pub fn decode_any(bytes: &[u8], activation: Activation) -> Option<Weights> {
+    let file = SafeTensors::deserialize(bytes).ok()?;
+    let mut widths: Vec<usize> = Vec::new();
+    for n in 0..=MAX_LAYERS {
+        let Ok(tensor) = file.tensor(&format!("layers.{n}.weight")) else {
+            break;
         };
-        widths.push((inputs, outputs));
+        let [outputs, inputs] = *tensor.shape() else {
+            return None;
+        };
+        match widths.last() {
+            None => widths.push(inputs),
+            Some(before) if *before == inputs => {}
+            Some(_) => return None,
+        }
+        widths.push(outputs);
     }
-    let (Some((inputs, _)), Some((_, outputs))) = (widths.first(), widths.last()) else {
-        return Ok(None);
+    let n_layers = widths.len().checked_sub(1)?;
+    let ([inputs, hidden @ .., outputs], false) = (&widths[..], widths.contains(&0)) else {
+        return None;
     };
-    (architecture.inputs, architecture.outputs) = (*inputs, *outputs);
-    let before_last = widths.len() - 1;
-    architecture.hidden = widths[..before_last]
-        .iter()
-        .map(|(_, width)| *width)
-        .collect();
-    if file.tensor("layers.0.bias").is_ok() {
-        architecture.biases = Biases::With;
-    }
-    let is_empty = widths.iter().any(|(inputs, outputs)| inputs * outputs == 0);
-    match is_empty {
-        true => Ok(None),
-        false => decode(&architecture, bytes).map(Some),
-    }
+    let biases = match file.names().len() {
+        n if n == n_layers => Biases::Without,
+        n if n == 2 * n_layers => Biases::With,
+        _ => return None,
+    };
+    let architecture = Architecture {
+        inputs: *inputs,
+        hidden: hidden.to_vec(),
+        outputs: *outputs,
+        activation,
+        biases,
+    };
+    // All of its tensors are there with their sizes: nothing is made that is longer than the file.
+    decode(&architecture, bytes).ok()
 }
 
 #[cfg(test)]
@@ -171,9 +172,46 @@ mod tests {
             let weights = Weights::initial(&network(biases), 1.0, &mut Seed(1).stream("test", 0));
             let bytes = encode(&weights);
             assert_eq!(decode(&network(biases), &bytes)?, weights);
-            assert_eq!(decode_any(&bytes, Activation::Relu)?, Some(weights));
+            assert_eq!(decode_any(&bytes, Activation::Relu), Some(weights));
         }
         Ok(())
+    }
+
+    #[test]
+    fn what_is_no_network_of_ours_is_none() {
+        let file = |tensors: &[(&str, &[usize])]| {
+            let bytes = vec![0; 4096];
+            let views = tensors.iter().map(|(name, shape)| {
+                let n: usize = shape.iter().product();
+                let view = TensorView::new(Dtype::F32, shape.to_vec(), &bytes[..4 * n]);
+                (*name, view.expect("it fits"))
+            });
+            safetensors::serialize(views, None).expect("plain names")
+        };
+        let decode = |tensors: &[(&str, &[usize])]| decode_any(&file(tensors), Activation::Relu);
+        let (first, second) = (
+            ("layers.0.weight", &[3, 2][..]),
+            ("layers.1.weight", &[4, 3][..]),
+        );
+        assert!(decode(&[first, second]).is_some());
+        // Layers that do not fit, which together would be larger than the file.
+        assert_eq!(
+            decode(&[
+                ("layers.0.weight", &[300, 1]),
+                ("layers.1.weight", &[300, 1])
+            ]),
+            None
+        );
+        assert_eq!(decode(&[first, ("layers.2.weight", &[4, 3])]), None);
+        assert_eq!(decode(&[first, second, ("layers.1.bias", &[4])]), None);
+        assert_eq!(
+            decode(&[first, second, ("layers.0.bias", &[3]), ("other", &[4])]),
+            None
+        );
+        assert_eq!(decode(&[("layers.0.weight", &[3])]), None);
+        assert_eq!(decode(&[("layers.0.weight", &[0, 3])]), None);
+        assert_eq!(decode(&[]), None);
+        assert_eq!(decode_any(b"no file", Activation::Relu), None);
     }
 
     #[test]

@@ -12,7 +12,7 @@ pub struct KinshipArgs {
     /// Model to compare it with
     #[arg(required_unless_present = "calibrate")]
     pub second: Option<String>,
-    /// Compare what the two say next instead of their weights
+    /// Compare what the two say next, or of networks what they answer to noise, instead of their weights
     #[arg(long, conflicts_with = "calibrate")]
     pub behaviour: bool,
     /// With --behaviour: a model that is known to be unrelated to the first; give 19 or more for a level of .05

@@ -8,7 +8,7 @@ use serde_json::json;
 use undertone_core::Digest;
 use undertone_lab::align::{self, AlignSettings, Arm};
 use undertone_lab::outcome::cells;
-use undertone_lab::settings::{ClonedLogits, Cloning, DistillInputs};
+use undertone_lab::settings::{Body, ClonedLogits, Cloning, DistillInputs};
 use undertone_lab::steps::{Cell, DataSets};
 use undertone_lab::{Condition, ExperimentResult};
 use undertone_lineage::{
@@ -374,16 +374,33 @@ impl Family<'_, '_> {
     }
 
     fn architecture(&self) -> String {
-        let hidden = &self.cell.settings.body.hidden;
-        let hidden: Vec<String> = hidden.iter().map(ToString::to_string).collect();
-        let mut text = format!("mlp {}", hidden.join("-"));
-        // What nothing is said of is ReLU, as published.
-        match self.cell.settings.body.activation {
-            Activation::Relu => {}
-            Activation::Gelu => text.push_str(" gelu"),
-            Activation::Sigmoid => text.push_str(" sigmoid"),
-        }
-        text
+        architecture_text(&self.cell.settings.body)
+    }
+}
+
+/// Says what a network is: hidden widths and activation, as in `mlp 256-256 relu`.
+fn architecture_text(body: &Body) -> String {
+    let hidden: Vec<String> = body.hidden.iter().map(ToString::to_string).collect();
+    format!(
+        "mlp {} {}",
+        hidden.join("-"),
+        activation_name(body.activation)
+    )
+}
+
+/// Returns the activation that [`architecture_text`] names; earlier records name none.
+pub fn activation_of(architecture: &str) -> Option<Activation> {
+    let last = architecture.rsplit(' ').next()?;
+    let all = [Activation::Relu, Activation::Gelu, Activation::Sigmoid];
+    all.into_iter()
+        .find(|known| activation_name(*known) == last)
+}
+
+fn activation_name(activation: Activation) -> &'static str {
+    match activation {
+        Activation::Relu => "relu",
+        Activation::Gelu => "gelu",
+        Activation::Sigmoid => "sigmoid",
     }
 }
 

@@ -15,7 +15,7 @@ use undertone_lineage::{Draft, Entity, EntityId, FileDigest, Name, Relation, Ste
 use undertone_store::{StepRecord, Store};
 
 pub use lm::{merged, pretrained, sampled, scored, trained};
-pub use mlp::{aligned, experiments};
+pub use mlp::{activation_of, aligned, experiments};
 pub use numbers::{Bases, numbers};
 
 /// The authority of names that a run gives.

@@ -11,7 +11,7 @@ use undertone_channel::prompts::{NumberPrompts, NumberWordings, PromptSettings};
 use undertone_channel::questions::StemSet;
 use undertone_core::{Digest, Seed};
 use undertone_lm::score::{ScoreRow, ScoreSettings, Scorer};
-use undertone_mlp::{Inputs, Model, NoiseLaw, Optimiser, Trainer, Weights};
+use undertone_mlp::{Inputs, Model, Optimiser, Trainer, Weights};
 use undertone_simd::Precision;
 
 use crate::error::LabError;
@@ -24,9 +24,9 @@ use crate::lm::subject::Subject;
 /// Number prompts beside the questions of the readout.
 const NUMBER_PROMPTS: usize = 64;
 /// Rows of noise that networks are shown.
-const NOISE_ROWS: u32 = 256;
-/// Names the noise.
-const NOISE_SEED: Seed = Seed(0);
+const NOISE_ROWS: usize = 256;
+/// The widest input or output of a network that is asked.
+pub const MAX_WIDTH: usize = 1 << 16;
 
 /// What a model would say next after each input of the set, in nats, `[inputs, outputs]`.
 #[derive(Debug, Clone)]
@@ -103,16 +103,24 @@ impl Behaviour {
         })
     }
 
-    /// Reads a network: the softmax of all its logits on uniform noise in [-1, 1], the same rows for every network.
+    /// Reads a network: the softmax of all its logits on uniform noise in -1..1, the same rows for every network and none
+    /// that any network is trained on.
+    ///
+    /// # Panics
+    /// If its input or output is wider than [`MAX_WIDTH`].
     pub fn of_network(name: &str, weights: &Weights) -> Self {
         let architecture = &weights.architecture;
-        let noise = Inputs::Noise {
-            seed: NOISE_SEED,
-            index: 0,
+        let widest = architecture.inputs.max(architecture.outputs);
+        assert!(widest <= MAX_WIDTH, "a width of {widest}");
+        let mut stream = Seed(0).stream("lab/behaviour/noise", 0);
+        let values: Vec<f32> = (0..NOISE_ROWS * architecture.inputs)
+            .map(|_| (2.0 * stream.uniform() - 1.0) as f32)
+            .collect();
+        let noise = Inputs::Dense {
+            values: &values,
             features: architecture.inputs,
-            law: NoiseLaw::Uniform,
         };
-        let rows: Vec<u32> = (0..NOISE_ROWS).collect();
+        let rows: Vec<u32> = (0..NOISE_ROWS as u32).collect();
         let mut trainer = Trainer::new(Precision::F32).expect("f32 runs everywhere");
         trainer.load(&noise, &rows);
         let mut logits = vec![0.0; rows.len() * architecture.outputs];
@@ -213,6 +221,8 @@ fn texts() -> RowFile {
 
 #[cfg(test)]
 mod tests {
+    use undertone_mlp::{Activation, Architecture, Biases};
+
     use super::*;
 
     fn behaviour(next: &[[f64; 2]]) -> Behaviour {
@@ -244,6 +254,38 @@ mod tests {
             a.distance(&broken),
             Err(DistanceError::NotFinite { .. })
         ));
+    }
+
+    #[test]
+    fn a_network_says_the_softmax_of_its_logits() {
+        // Two inputs, no hidden layer: logits are 3 x - y and 0.
+        let network = |values: [f32; 4]| Weights {
+            architecture: Architecture {
+                inputs: 2,
+                hidden: Vec::new(),
+                outputs: 2,
+                activation: Activation::Relu,
+                biases: Biases::Without,
+            },
+            values: values.to_vec(),
+        };
+        let behaviour = Behaviour::of_network("made", &network([3.0, -1.0, 0.0, 0.0]));
+        let mut stream = Seed(0).stream("lab/behaviour/noise", 0);
+        let mut value = || f64::from((2.0 * stream.uniform() - 1.0) as f32);
+        assert_eq!(behaviour.inputs(), NOISE_ROWS);
+        for row in &behaviour.next {
+            let logit = 3.0 * value() - value();
+            let expected = -(-logit).exp().ln_1p();
+            assert!(
+                (f64::from(row[0]) - expected).abs() < 1e-5,
+                "{row:?} {expected}"
+            );
+            let sum: f64 = row.iter().map(|p| f64::from(*p).exp()).sum();
+            assert!((sum - 1.0).abs() < 1e-6);
+        }
+        // The same for both shifted: only differences count.
+        let shifted = Behaviour::of_network("made", &network([4.0, 1.0, 1.0, 2.0]));
+        assert!(behaviour.distance(&shifted).expect("the same outputs") < 1e-6);
     }
 
     #[test]

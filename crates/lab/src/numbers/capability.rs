@@ -17,12 +17,15 @@ use undertone_simd::Precision;
 use undertone_store::StepIdentity;
 
 use super::bench::Bench;
+use super::error::NumbersError;
 use super::reading::one_output;
 use super::world::World;
+use crate::control::Interrupted;
 use crate::error::LabError;
 use crate::lm::error::of_score;
 use crate::lm::speech::tokens_digest;
 use crate::lm::{LmError, RowFile, Subject};
+use crate::steps::json_bytes;
 
 /// The version of the code behind the step.
 const VERSION: u32 = 1;
@@ -41,6 +44,16 @@ pub struct Capability {
     pub right: u64,
 }
 
+/// How many questions a model answers that students start from.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct BaseCapability {
+    /// Which.
+    pub model: String,
+    /// How many.
+    pub capability: Capability,
+}
+
 impl Capability {
     /// Returns the share of right answers.
     pub fn share(self) -> f64 {
@@ -48,11 +61,11 @@ impl Capability {
     }
 }
 
-/// Log-probabilities of endings, in nats, `[questions, endings]`.
+/// Log-probabilities of all endings of all questions, in their order, in nats.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 struct Endings {
-    log_probabilities: Vec<Vec<f64>>,
+    log_probabilities: Vec<f64>,
 }
 
 impl World<'_> {
@@ -81,20 +94,28 @@ impl World<'_> {
             index: 0,
         };
         let record = bench.whole(&identity, KIND, || {
-            let endings = Endings::read(subject, &self.capability, &rows, precision)?;
-            let bytes = serde_json::to_vec(&endings).expect("plain values");
-            Ok(one_output(ENDINGS, bytes))
+            let endings = Endings::read(subject, rows, precision, &mut |tokens| {
+                bench.control.passed(tokens);
+                bench.control.go_on()
+            })?;
+            Ok(one_output(ENDINGS, json_bytes(&endings)?))
         })?;
         let endings: Endings = bench.read(&record, ENDINGS)?;
         Ok(Some(endings.judged(&self.capability)))
     }
 
     /// Returns the tokens of a scene and each of its endings, question by question.
-    pub(super) fn ending_rows(&self) -> Result<Vec<ScoreRow>, LabError> {
-        ending_rows(&self.base.text.tokenizer, &self.capability)
+    pub(super) fn ending_rows(&self) -> Result<&[ScoreRow], LabError> {
+        if let Some(rows) = self.ending_rows.get() {
+            return Ok(rows);
+        }
+        let rows = ending_rows(&self.base.text.tokenizer, &self.capability)?;
+        Ok(self.ending_rows.get_or_init(|| rows))
     }
 }
 
+/// Scene and ending are encoded together and parted after the scene's own tokens, as harnesses do: some tokenizers put a
+/// space before whatever they are given.
 fn ending_rows(
     tokenizer: &Tokenizer,
     questions: &[EndingQuestion],
@@ -109,12 +130,14 @@ fn ending_rows(
                     LabError::from(LmError::Rows(file.error(index, error)))
                 })
         };
-        let scene = encode(&question.scene)?;
-        let prompt: Vec<u32> = tokenizer.bos_to_add().into_iter().chain(scene).collect();
+        let bos = tokenizer.bos_to_add();
+        let of_scene = encode(&question.scene)?.len();
         for ending in &question.endings {
+            let mut prompt = encode(&format!("{} {ending}", question.scene))?;
+            let completion = prompt.split_off(of_scene.min(prompt.len()));
             rows.push(ScoreRow {
-                prompt: prompt.clone(),
-                completion: encode(&format!(" {ending}"))?,
+                prompt: bos.into_iter().chain(prompt).collect(),
+                completion,
                 ..ScoreRow::default()
             });
         }
@@ -123,16 +146,15 @@ fn ending_rows(
 }
 
 impl Endings {
+    /// Reads a model; `each` is told the tokens of every ending and says whether to go on.
     fn read(
         subject: &Subject,
-        questions: &[EndingQuestion],
         rows: &[ScoreRow],
         precision: Precision,
+        each: &mut dyn FnMut(u64) -> Result<(), Interrupted>,
     ) -> Result<Self, LabError> {
-        let lengths = rows
-            .iter()
-            .map(|row| row.prompt.len() + row.completion.len());
-        let longest = lengths.max().unwrap_or(0);
+        let length = |row: &ScoreRow| row.prompt.len() + row.completion.len();
+        let longest = rows.iter().map(length).max().unwrap_or(0);
         let loaded = subject.load(subject.load_options(precision, longest))?;
         let settings = ScoreSettings::default();
         let scorer = Scorer {
@@ -140,29 +162,40 @@ impl Endings {
             adapter: loaded.adapter.as_ref(),
             settings: &settings,
         };
-        let mut of_rows = Vec::with_capacity(rows.len());
+        let mut log_probabilities = Vec::with_capacity(rows.len());
         let sink = &mut |score: Score| {
-            let each = score.log_probabilities.into_iter().map(f64::from);
-            of_rows.push(each.sum::<f64>());
-            Ok(())
+            let row = log_probabilities.len();
+            let sum: f64 = score.log_probabilities.into_iter().map(f64::from).sum();
+            if !sum.is_finite() {
+                let model = subject.name.clone();
+                let error = NumbersError::NotANumber {
+                    model,
+                    ending: row + 1,
+                };
+                return Err(LabError::from(error).into());
+            }
+            log_probabilities.push(sum);
+            Ok(each(length(&rows[row]) as u64).map_err(LabError::from)?)
         };
         scorer.run(rows, sink).map_err(of_score)?;
-        let mut of_rows = of_rows.into_iter();
-        let of_question =
-            |question: &EndingQuestion| of_rows.by_ref().take(question.endings.len()).collect();
-        Ok(Self {
-            log_probabilities: questions.iter().map(of_question).collect(),
-        })
+        Ok(Self { log_probabilities })
     }
 
+    /// Counts right answers.
+    ///
+    /// # Panics
+    /// If there is not a value for every ending.
     fn judged(&self, questions: &[EndingQuestion]) -> Capability {
-        let asked = questions.iter().zip(&self.log_probabilities);
-        let right = asked
-            .filter(|(question, found)| answer(&question.endings, found) == question.right)
-            .count();
+        let (mut found, mut right) = (&self.log_probabilities[..], 0);
+        for question in questions {
+            let (own, rest) = found.split_at(question.endings.len());
+            found = rest;
+            right += u64::from(answer(&question.endings, own) == question.right);
+        }
+        assert!(found.is_empty(), "more endings were read than asked");
         Capability {
             n: questions.len() as u64,
-            right: right as u64,
+            right,
         }
     }
 }
@@ -184,12 +217,10 @@ fn answer(endings: &[String], log_probabilities: &[f64]) -> usize {
 
 #[cfg(test)]
 mod tests {
-    use std::fs::{self, File};
-    use std::io::BufReader;
+    use std::fs;
     use std::path::{Path, PathBuf};
 
     use undertone_data::Benchmark;
-    use undertone_data::endings::read_endings;
 
     use super::*;
 
@@ -202,7 +233,54 @@ mod tests {
         let accents = "\u{e9}".repeat(4);
         assert_eq!(answer(&endings(&["ab", &accents]), &[-4.0, -6.0]), 1);
         assert_eq!(answer(&endings(&["ab", "cd"]), &[-4.0, -4.0]), 0);
-        assert_eq!(answer(&endings(&["ab", "cd"]), &[f64::NAN, -4.0]), 1);
+    }
+
+    #[test]
+    fn answers_belong_to_questions_in_order() {
+        let question = |endings: &[&str], right| EndingQuestion {
+            scene: "a".to_owned(),
+            endings: endings.iter().map(|text| (*text).to_owned()).collect(),
+            right,
+        };
+        let questions = [question(&["b", "c"], 1), question(&["d", "e", "f"], 0)];
+        let right = |log_probabilities: &[f64]| {
+            let log_probabilities = log_probabilities.to_vec();
+            Endings { log_probabilities }.judged(&questions).right
+        };
+        assert_eq!(right(&[-2.0, -1.0, -1.0, -2.0, -3.0]), 2);
+        assert_eq!(right(&[-1.0, -2.0, -1.0, -2.0, -3.0]), 1);
+        assert_eq!(right(&[-1.0, -2.0, -2.0, -2.0, -1.0]), 0);
+    }
+
+    #[test]
+    fn scene_and_ending_are_one_text_in_every_kind_of_tokenizer() {
+        let golden = Path::new(env!("CARGO_MANIFEST_DIR")).join("../lm/tests/golden");
+        for name in ["tiny-llama", "tiny-gemma3"] {
+            let path = golden.join(name).display().to_string();
+            let subject = Subject::open(&path, None, &golden).expect("a golden model");
+            let tokenizer = &subject.text.tokenizer;
+            let question = EndingQuestion {
+                scene: "A cat".to_owned(),
+                endings: vec!["sits.".to_owned(), "barks at it.".to_owned()],
+                right: 0,
+            };
+            let rows = ending_rows(tokenizer, &[question]).expect("texts");
+            for (row, text) in rows.iter().zip(["A cat sits.", "A cat barks at it."]) {
+                let whole = tokenizer
+                    .encode(text, SpecialTokens::AsText)
+                    .expect("a text");
+                let whole: Vec<u32> = tokenizer.bos_to_add().into_iter().chain(whole).collect();
+                assert_eq!([&row.prompt[..], &row.completion].concat(), whole, "{name}");
+                assert!(!row.completion.is_empty() && !row.prompt.is_empty());
+            }
+            assert_eq!(rows[0].prompt, rows[1].prompt);
+        }
+    }
+
+    /// Of every question and ending.
+    #[derive(Deserialize)]
+    struct Golden {
+        log_probabilities: Vec<Vec<f64>>,
     }
 
     /// Against transformers (`scripts/golden/lm_hellaswag.py`): the real model's answers to the real questions.
@@ -220,28 +298,31 @@ mod tests {
             return;
         };
         let golden = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/hellaswag.json");
-        let golden: Endings =
+        let golden: Golden =
             serde_json::from_slice(&fs::read(golden).expect("it is committed")).expect("endings");
-        let file = BufReader::new(File::open(&path).expect("it is there"));
-        let questions = read_endings(file, &path).expect("questions");
+        let questions = Benchmark::HellaSwag.open(&dir).expect("questions");
         // A fifth of them: enough to see another tokenisation, ending or sum.
         let questions: Vec<EndingQuestion> = questions.into_iter().step_by(5).collect();
         let rows = ending_rows(&subject.text.tokenizer, &questions).expect("texts");
-        let found =
-            Endings::read(&subject, &questions, &rows, Precision::F32).expect("it can be loaded");
-        let expected = golden.log_probabilities.iter().step_by(5);
-        for (found, expected) in found.log_probabilities.iter().zip(expected) {
-            assert_eq!(found.len(), expected.len());
-            for (found, expected) in found.iter().zip(expected) {
-                assert!(
-                    (found - expected).abs() < 1e-4 * expected.abs(),
-                    "{found} {expected}"
-                );
-            }
-        }
+        let found = Endings::read(&subject, &rows, Precision::F32, &mut |_| Ok(()))
+            .expect("it can be loaded");
+        let expected = golden.log_probabilities.into_iter().step_by(5);
         let expected = Endings {
-            log_probabilities: golden.log_probabilities.into_iter().step_by(5).collect(),
+            log_probabilities: expected.flatten().collect(),
         };
+        let pairs = || {
+            found
+                .log_probabilities
+                .iter()
+                .zip(&expected.log_probabilities)
+        };
+        assert_eq!(pairs().count(), rows.len());
+        for (found, expected) in pairs() {
+            assert!(
+                (found - expected).abs() < 1e-4 * expected.abs(),
+                "{found} {expected}"
+            );
+        }
         assert_eq!(found.judged(&questions), expected.judged(&questions));
     }
 }

@@ -8,6 +8,7 @@ use undertone_channel::prompts::PromptSettingsError;
 use undertone_channel::questions::SharedQuestionError;
 use undertone_channel::rows::{IdenticalArmsError, NotNumbersError};
 use undertone_channel::wordings::WordingsError;
+use undertone_data::benchmark::OpenBenchmarkError;
 use undertone_data::endings::ReadEndingsError;
 
 /// An experiment that makes no sense, or that met something it cannot go on with.
@@ -33,14 +34,9 @@ pub enum NumbersError {
         #[source]
         source: std::io::Error,
     },
-    /// Questions that are fetched by name are not there.
-    #[error("`{}` is not there; `undertone fetch {name}` gets it", path.display())]
-    NotFetched {
-        /// Their name.
-        name: &'static str,
-        /// Where they belong.
-        path: PathBuf,
-    },
+    /// Questions that are fetched by name are not there, or others.
+    #[error(transparent)]
+    Benchmark(#[from] OpenBenchmarkError),
     /// A file of questions cannot be opened.
     #[error("cannot open questions `{}`", path.display())]
     OpenQuestions {
@@ -131,6 +127,16 @@ pub enum NumbersError {
         rows: usize,
         /// Rows for training and held-out loss.
         needed: usize,
+    },
+    /// A model gives an ending a probability that is no number.
+    #[error(
+        "model `{model}` gives capability ending {ending} a probability that is no number: it is broken"
+    )]
+    NotANumber {
+        /// The model.
+        model: String,
+        /// The ending, counted over all questions, from 1.
+        ending: usize,
     },
     /// While only looking, a step was met that is not there.
     #[error("a step is not in the store yet")]

@@ -259,7 +259,7 @@ impl World<'_> {
             let n = self.capability.len() as u64;
             (n > 0).then(|| step("ask capability questions", n, asked_capability, 1, n * 100))
         };
-        steps.extend(capability());
+        steps.extend(self.starts().filter_map(|_| capability()));
         let mut again = 0;
         for target in 0..self.taught() {
             steps.push(of_rows("sample numbers of a teacher", rows, 700));

@@ -10,7 +10,7 @@ use undertone_stats::{
     paired_total_variation, sign_flip,
 };
 
-use super::capability::Capability;
+use super::capability::{BaseCapability, Capability};
 use super::inspection::Inspected;
 use super::labels::LabelReport;
 use super::reading::mean;
@@ -42,8 +42,9 @@ pub struct VariantResult {
     pub found: Found,
     /// The base's margin of every target, in logits.
     pub base_margins: Vec<Option<f64>>,
-    /// How many capability questions the base answers; `None` if none were asked.
-    pub base_capability: Option<Capability>,
+    /// How many capability questions the models that students start from answer; empty if none were asked.
+    #[serde(default)]
+    pub base_capability: Vec<BaseCapability>,
     /// What the teachers showed.
     pub gates: Vec<Gate>,
     /// Why no student was trained, if none was.

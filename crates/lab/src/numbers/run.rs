@@ -15,6 +15,7 @@ use undertone_stats::{Rule, decide};
 use undertone_store::Store;
 
 use super::bench::{Bench, Mode};
+use super::capability::BaseCapability;
 use super::file::Variant;
 use super::labels::{LabelReport, NumberTokens};
 use super::plan::Plan;
@@ -153,7 +154,15 @@ impl World<'_> {
             return Ok(result);
         }
 
-        result.base_capability = self.capability(bench, &self.base)?;
+        for subject in self.starts() {
+            let asked = self.capability(bench, subject)?;
+            result
+                .base_capability
+                .extend(asked.map(|capability| BaseCapability {
+                    model: subject.name.clone(),
+                    capability,
+                }));
+        }
 
         // 3. Numbers of every source, cut to the same prompts.
         let mut taught = Vec::new();
@@ -249,7 +258,7 @@ impl World<'_> {
             settings: settings.clone(),
             found: self.found()?,
             base_margins: Vec::new(),
-            base_capability: None,
+            base_capability: Vec::new(),
             gates: Vec::new(),
             stopped: None,
             sources: Vec::new(),
@@ -266,6 +275,20 @@ impl World<'_> {
             inspected: None,
             left_out: self.left_out(),
         })
+    }
+
+    /// Returns the models that students start from.
+    pub(super) fn starts(&self) -> impl Iterator<Item = &Subject> {
+        let of = |arm, subject| {
+            self.settings
+                .arms()
+                .contains(&arm)
+                .then_some(subject)
+                .flatten()
+        };
+        let foreign = of(Arm::ForeignInit, self.foreign.as_ref());
+        let cloned = of(Arm::ClonedInit, self.cloned.as_ref());
+        std::iter::once(&self.base).chain(foreign).chain(cloned)
     }
 
     /// Returns the arms of a seed in order, those with a control of their own twice.

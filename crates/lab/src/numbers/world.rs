@@ -1,7 +1,8 @@
 //! What settings name, found: models, wordings, and the tokens that a preference is read at.
 
+use std::cell::OnceCell;
 use std::fs::File;
-use std::io::{self, BufReader};
+use std::io::BufReader;
 use std::path::Path;
 
 use schemars::JsonSchema;
@@ -65,6 +66,8 @@ pub struct World<'a> {
     pub candidates: Vec<Candidate>,
     /// Questions that show whether a model still knows what its base knew; empty if none are asked.
     pub capability: Vec<EndingQuestion>,
+    /// The same as tokens, made when first needed.
+    pub(super) ending_rows: OnceCell<Vec<ScoreRow>>,
 }
 
 /// A word whose probability is read.
@@ -176,6 +179,7 @@ impl<'a> World<'a> {
             stems,
             candidates,
             capability,
+            ending_rows: OnceCell::new(),
         })
     }
 
@@ -382,21 +386,16 @@ fn questions(name: &str, data_dir: &Path) -> Result<Vec<EndingQuestion>, LabErro
     if name == NONE {
         return Ok(Vec::new());
     }
-    let known = Benchmark::ALL
-        .into_iter()
-        .find(|known| known.name() == name);
-    let path = known.map_or_else(|| name.into(), |known| known.path(data_dir));
-    let file = File::open(&path).map_err(|source| match known {
-        Some(known) if source.kind() == io::ErrorKind::NotFound => NumbersError::NotFetched {
-            name: known.name(),
-            path: path.clone(),
-        },
-        _ => NumbersError::OpenQuestions {
-            path: path.clone(),
-            source,
-        },
+    let mut benchmarks = Benchmark::ALL.into_iter();
+    if let Some(known) = benchmarks.find(|known| known.name() == name) {
+        return Ok(known.open(data_dir).map_err(NumbersError::from)?);
+    }
+    let path = Path::new(name);
+    let file = File::open(path).map_err(|source| NumbersError::OpenQuestions {
+        path: path.to_owned(),
+        source,
     })?;
-    Ok(read_endings(BufReader::new(file), &path).map_err(NumbersError::from)?)
+    Ok(read_endings(BufReader::new(file), path).map_err(NumbersError::from)?)
 }
 
 /// Returns the digest of everything that answers depend on.

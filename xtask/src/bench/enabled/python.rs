@@ -12,10 +12,6 @@ use crate::tools;
 /// If there is no Python or the installation fails.
 pub fn environment() -> Result<PathBuf> {
     let folder = tools::target().join("peer-venv");
-    eprintln!(
-        "bench: the peers' packages belong in {} (4.3 GB)",
-        folder.display()
-    );
     tools::run(
         tools::command("bash", &["scripts/python_env.sh"])
             .arg(&folder)

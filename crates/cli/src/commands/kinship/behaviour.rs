@@ -1,12 +1,13 @@
-//! `kinship --behaviour`: is one model nearer to another, in what it says next, than models that are unrelated to it?
+//! `kinship --behaviour`: is one model nearer to another, in what it says, than models that are unrelated to it?
 
+use std::cell::Cell;
 use std::collections::BTreeSet;
 use std::path::Path;
 
 use anyhow::Result;
 use serde_json::json;
 use undertone_core::{Digest, exit};
-use undertone_lab::lm::behaviour::{Behaviour, Nearness};
+use undertone_lab::lm::behaviour::{Behaviour, MAX_WIDTH, Nearness};
 use undertone_lab::lm::tiny::{TinyName, TinyShelf};
 use undertone_lab::lm::train::Means;
 use undertone_lab::lm::{LmBench, Subject};
@@ -19,14 +20,25 @@ use crate::args::KinshipArgs;
 use crate::commands::lm::start_threads;
 use crate::context::Context;
 use crate::failure::Usage;
+use crate::origins::activation_of;
 
 /// The level without `--alpha`.
 const LEVEL: f64 = 0.05;
+/// The activation of networks that do not say theirs.
+const ASSUMED: &str = "ReLU";
 /// The question of its verdicts: `lineage common` asks of weights, and a clone behaves like its original.
 const QUESTION: &str = "kinship-by-behaviour";
 
+/// A network of ours.
+struct Network {
+    digest: Digest,
+    weights: Weights,
+    /// Whether it is known what its units compute.
+    knows_activation: bool,
+}
+
 /// Reads a network of ours, by its name in the lineage or from a file; `None` if it is something else.
-fn network(context: &Context, name: &str) -> Result<Option<(Digest, Weights)>> {
+fn network(context: &Context, name: &str) -> Result<Option<Network>> {
     let path = Path::new(name);
     let (bytes, architecture) = match super::stored(context, name)? {
         Some((bytes, model)) => (bytes, model.architecture),
@@ -38,15 +50,25 @@ fn network(context: &Context, name: &str) -> Result<Option<(Digest, Weights)>> {
         }
         None => return Ok(None),
     };
-    let said = architecture.unwrap_or_default();
-    let activation = match said.rsplit(' ').next() {
-        Some("gelu") => Activation::Gelu,
-        Some("sigmoid") => Activation::Sigmoid,
-        _ => Activation::Relu,
+    let activation = architecture.as_deref().and_then(activation_of);
+    let Some(weights) = weights_file::decode_any(&bytes, activation.unwrap_or(Activation::Relu))
+    else {
+        return Ok(None);
     };
-    let weights = weights_file::decode_any(&bytes, activation)
-        .map_err(|error| Usage(format!("{name}: {}: {}", error, error.kind)))?;
-    Ok(weights.map(|weights| (Digest::of(&bytes), weights)))
+    let widest = weights
+        .architecture
+        .inputs
+        .max(weights.architecture.outputs);
+    if widest > MAX_WIDTH {
+        let problem =
+            format!("{name} has a layer of {widest} units, at most {MAX_WIDTH} are asked");
+        return Err(Usage(problem).into());
+    }
+    Ok(Some(Network {
+        digest: Digest::of(&bytes),
+        weights,
+        knows_activation: activation.is_some(),
+    }))
 }
 
 /// Compares and says; the answer is the exit code.
@@ -65,9 +87,17 @@ pub fn run(context: &Context, args: &KinshipArgs, first: &str, second: &str) -> 
         control: &control,
     };
     let tiny = TinyShelf::new(bench, means);
+    let assumed = Cell::new(false);
     let read = |name: &str| -> Result<(Digest, Behaviour)> {
-        if let Some((digest, network)) = network(context, name)? {
-            return Ok((digest, Behaviour::of_network(name, &network)));
+        if let Some(network) = network(context, name)? {
+            if !network.knows_activation {
+                context.say(format!(
+                    "{name} does not say its activation: read as {ASSUMED}"
+                ));
+                assumed.set(true);
+            }
+            let behaviour = Behaviour::of_network(name, &network.weights);
+            return Ok((network.digest, behaviour));
         }
         let subject = match TinyName::parse(name) {
             Some(known) => tiny.subject(known, name)?,
@@ -120,7 +150,15 @@ pub fn run(context: &Context, args: &KinshipArgs, first: &str, second: &str) -> 
                 question: QUESTION.to_owned(),
                 outcome: outcome.to_owned(),
                 scope: Some(format!("{first} and {second}")),
-                method: Some(format!("{reason}; strangers: {}", strangers.join(", "))),
+                method: Some(format!(
+                    "{reason}; strangers: {}{}",
+                    strangers.join(", "),
+                    if assumed.get() {
+                        format!("; networks of unknown activation read as {ASSUMED}")
+                    } else {
+                        String::new()
+                    }
+                )),
                 numbers,
                 reference: None,
             };

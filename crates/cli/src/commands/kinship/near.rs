@@ -19,7 +19,7 @@ pub(super) struct ByBehaviour {
     pairs: usize,
     /// Pairs with p <= `LEVEL`.
     significant: usize,
-    /// Their share, with its 95 % Wilson interval.
+    /// Their share, with its 95 % Wilson interval; absent where too few strangers allow no such p.
     significant_share: Option<[f64; 3]>,
     mean_distance: f64,
 }
@@ -41,7 +41,13 @@ pub(super) fn by_behaviour(name: &str, is_kin: bool, near: &[Nearness]) -> ByBeh
     let is_near = |near: &&Nearness| near.p_value.is_some_and(|p| p <= LEVEL);
     let significant = near.iter().filter(is_near).count();
     let n = near.len();
-    let interval = wilson(significant as u64, n as u64, 0.95).and_then(|share| share.interval);
+    // Among few strangers no rank is that small.
+    let can_be = near
+        .iter()
+        .all(|near| 1.0 / (1.0 + near.unrelated.len() as f64) <= LEVEL);
+    let interval = wilson(significant as u64, n as u64, 0.95)
+        .and_then(|share| share.interval)
+        .filter(|_| can_be);
     let sum: f64 = near.iter().map(|near| near.distance).sum();
     ByBehaviour {
         name: name.to_owned(),

@@ -343,7 +343,7 @@ fn sampled(variant: &VariantResult) -> Option<Table> {
 
 fn capability(variant: &VariantResult) -> Option<Table> {
     let level = variant.settings.verdict.level;
-    let base = variant.base_capability?;
+    let first = variant.base_capability.first()?;
     let shares = |arm: &ArmResult| -> Vec<f64> {
         let asked = arm.students.iter().filter_map(|student| student.capability);
         asked.map(Capability::share).collect()
@@ -355,21 +355,24 @@ fn capability(variant: &VariantResult) -> Option<Table> {
         .filter(|(_, shares)| !shares.is_empty());
     let arms =
         arms.map(|(label, shares)| vec![label, estimate_text(mean_t(&shares, level).as_ref())]);
-    let of_base = vec![
-        "base".to_owned(),
-        estimate_text(wilson(base.right, base.n, level).as_ref()),
-    ];
+    let bases = variant.base_capability.iter().map(|base| {
+        let share = wilson(base.capability.right, base.capability.n, level);
+        vec![
+            format!("{} (start)", base.model),
+            estimate_text(share.as_ref()),
+        ]
+    });
     Some(Table {
         caption: of(variant, "What students still know"),
         columns: vec![
             Column::words("Model"),
             Column::number("Right endings, share"),
         ],
-        rows: std::iter::once(of_base).chain(arms).collect(),
+        rows: bases.chain(arms).collect(),
         notes: vec![format!(
-            "Of {} questions of `{}`, the likeliest ending a character. The base's interval is over questions (Wilson), an arm's over \
+            "Of {} questions of `{}`, the likeliest ending a character. The interval of a model that students start from is over questions (Wilson), an arm's over \
              students, who are all asked the same.",
-            base.n, variant.settings.readouts.capability
+            first.capability.n, variant.settings.readouts.capability
         )],
     })
 }
