@@ -2,7 +2,7 @@
 # Makes a Python environment of exactly the packages that a file pins: python_env.sh VENV REQUIREMENTS
 #
 # Does nothing if VENV holds them already. The file pins every package, those that others need and build with included:
-# nothing is resolved. Packages are installed a few at a time and no download is kept, which halves the disk that is needed.
+# nothing is resolved. Packages are installed a few at a time and no download is kept, for the disk's sake.
 set -euo pipefail
 
 venv=$1 pins=$2

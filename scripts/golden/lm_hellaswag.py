@@ -3,7 +3,8 @@
     python lm_hellaswag.py MODEL.gguf CASES.jsonl > crates/lab/tests/golden/hellaswag.json
 
 Needs scripts/bench/requirements.txt and what `undertone fetch smollm2-135m-instruct` and `undertone fetch hellaswag` get.
-f32 on the CPU. Scene and ending are encoded apart, the ending after a space; the sum is over the ending's tokens.
+f32 on the CPU. Scene and ending are encoded apart, the ending after a space, which byte-level BPE does not tell from encoding
+them together, as the readout does; the sum is over the ending's tokens.
 """
 
 import json

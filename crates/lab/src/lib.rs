@@ -3,7 +3,7 @@
 //! Engines and store are used, never reimplemented; no terminal and no report here. Reading order: [`settings`] says what
 //! an experiment is, [`training`] does the work of one cell, [`steps`] makes it resumable, [`outcome`] reads the result,
 //! [`sweep`] varies one axis. [`theorem`] checks Theorem 1 in f64 and needs none of the others. [`lm`] is the work with
-//! language models, step by step; [`numbers`] makes an experiment of it.
+//! language models, step by step; [`numbers`] makes an experiment of it. [`behaviour`] compares what models say.
 
 pub mod settings;
 
@@ -27,6 +27,8 @@ pub mod theorem;
 pub mod lm;
 
 pub mod numbers;
+
+pub mod behaviour;
 
 #[cfg(test)]
 mod fixture;

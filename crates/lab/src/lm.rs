@@ -3,7 +3,7 @@
 //! The engine (`undertone_lm`) knows tokens, the store knows bytes; here texts become tokens, and work becomes steps that
 //! are never done twice. Reading order: [`rows`] is the one format that goes in and out, [`speech`] turns its texts into
 //! tokens, [`subject`] is a model with all that belongs to it; then [`sample`], [`score`], [`train`] and [`merge`], each a
-//! step; [`memory`] estimates before anything is loaded; [`behaviour`] compares what models say.
+//! step; [`memory`] estimates before anything is loaded.
 
 pub mod error;
 pub mod rows;
@@ -19,8 +19,6 @@ pub mod score;
 pub mod train;
 
 pub mod merge;
-
-pub mod behaviour;
 
 pub mod tiny;
 

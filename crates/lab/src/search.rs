@@ -11,7 +11,7 @@ use undertone_core::Seed;
 use undertone_mlp::Optimiser;
 
 use crate::error::LabError;
-use crate::outcome::cells;
+use crate::outcome::{self, cells};
 use crate::pool;
 use crate::settings::{Condition, MlpSettings};
 use crate::steps::{Bench, CellOutcome};
@@ -61,64 +61,13 @@ pub fn search(
     threads: usize,
     bench: &Bench<'_>,
 ) -> Result<Option<Search>, LabError> {
-    let Optimiser::Sgd { momentum, .. } = settings.teacher.optimiser else {
+    let Some(teachers) = teacher_trials(settings) else {
         return Ok(None);
     };
-    let mut trial = settings.clone();
-    // A seed of its own: the models that choose the rate are not those that are reported.
-    trial.seed = Seed(settings.seed.0 ^ 0x5ea7_c4ed);
-    trial.models = SEARCH_MODELS;
-
-    let score = |trials: Vec<MlpSettings>, read: &dyn Fn(&CellOutcome) -> Option<f64>| {
-        run(&trials, threads, bench).map(|outcomes| {
-            outcomes
-                .iter()
-                .map(|cells| mean(cells.iter().map(read)))
-                .collect::<Vec<Option<f64>>>()
-        })
-    };
-    let teachers: Vec<MlpSettings> = SGD_RATES
-        .iter()
-        .map(|&learning_rate| {
-            let mut trial = MlpSettings {
-                students: Vec::new(),
-                ..trial.clone()
-            };
-            trial.teacher.optimiser = Optimiser::Sgd {
-                learning_rate,
-                momentum,
-            };
-            trial
-        })
-        .collect();
-    let accuracies = score(teachers, &|cell| {
-        if cell.teacher.diverged() {
-            None
-        } else {
-            cell.teacher.last()
-        }
-    })?;
-    let teacher = rows(accuracies);
-    let teacher_rate =
-        best(&teacher, |new, old| new > old).ok_or(LabError::AllDiverged { phase: "teacher" })?;
-
-    trial.teacher.optimiser = Optimiser::Sgd {
-        learning_rate: teacher_rate,
-        momentum,
-    };
-    trial.students = vec![Condition::AuxOnly];
-    let students: Vec<MlpSettings> = SGD_RATES
-        .iter()
-        .map(|&learning_rate| {
-            let mut trial = trial.clone();
-            trial.student.optimiser = Optimiser::Sgd {
-                learning_rate,
-                momentum,
-            };
-            trial
-        })
-        .collect();
-    let losses = score(students, &|cell| {
+    let seed = teachers[0].seed;
+    let (teacher, teacher_rate) = teachers_read(&teachers, threads, bench)?;
+    let students = student_trials(&teachers, teacher_rate);
+    let student = scores(&students, threads, bench, |cell| {
         let curve = cell.students.get(&Condition::AuxOnly)?;
         if curve.diverged() {
             None
@@ -126,18 +75,124 @@ pub fn search(
             curve.loss.last().copied().flatten()
         }
     })?;
-    let student = rows(losses);
     let student_rate =
         best(&student, |new, old| new < old).ok_or(LabError::AllDiverged { phase: "student" })?;
     Ok(Some(Search {
         optimiser: label.to_owned(),
         models: SEARCH_MODELS,
-        seed: trial.seed,
+        seed,
         teacher,
         student,
         teacher_rate,
         student_rate,
     }))
+}
+
+/// What a search would train, and what it finds if all of that is in the store already.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Foreseen {
+    /// Every trial; while the teachers' best rate is not known, students are those of the first rate, which cost the
+    /// same.
+    pub trials: Vec<MlpSettings>,
+    /// The search, if it costs nothing.
+    pub found: Option<Search>,
+}
+
+/// Returns what [`search`] would do, computing nothing that is not in the store; `None` where it has nothing to search.
+///
+/// # Errors
+/// If the settings make no experiment, the store fails, or every rate diverged.
+pub fn foresee(
+    label: &str,
+    settings: &MlpSettings,
+    threads: usize,
+    bench: &Bench<'_>,
+) -> Result<Option<Foreseen>, LabError> {
+    let Some(teachers) = teacher_trials(settings) else {
+        return Ok(None);
+    };
+    let stored = |trials: &[MlpSettings]| -> Result<bool, LabError> {
+        let plan = outcome::plan(trials, bench)?;
+        Ok(plan.total.missing.is_empty() && plan.total.unplanned == 0)
+    };
+    // The teachers' rate decides the students' trials, so their scores are needed before students can be looked up.
+    let rate = if stored(&teachers)? {
+        teachers_read(&teachers, threads, bench)?.1
+    } else {
+        SGD_RATES[0]
+    };
+    let students = student_trials(&teachers, rate);
+    let trials: Vec<MlpSettings> = teachers.into_iter().chain(students).collect();
+    let found = if stored(&trials)? {
+        search(label, settings, threads, bench)?
+    } else {
+        None
+    };
+    Ok(Some(Foreseen { trials, found }))
+}
+
+/// Returns the experiments that only train teachers, one a rate; `None` for an optimiser whose rate is published.
+fn teacher_trials(settings: &MlpSettings) -> Option<Vec<MlpSettings>> {
+    let Optimiser::Sgd { momentum, .. } = settings.teacher.optimiser else {
+        return None;
+    };
+    let trial = |&learning_rate: &f64| {
+        let mut trial = settings.clone();
+        // A seed of its own: the models that choose the rate are not those that are reported.
+        trial.seed = Seed(settings.seed.0 ^ 0x5ea7_c4ed);
+        trial.models = SEARCH_MODELS;
+        trial.students = Vec::new();
+        trial.teacher.optimiser = Optimiser::Sgd {
+            learning_rate,
+            momentum,
+        };
+        trial
+    };
+    Some(SGD_RATES.iter().map(trial).collect())
+}
+
+/// Returns the experiments with an aux-only student, one a rate, all of the teachers that were trained at `rate`.
+fn student_trials(teachers: &[MlpSettings], rate: f64) -> Vec<MlpSettings> {
+    let trial = |of: &MlpSettings| {
+        let mut trial = of.clone();
+        trial.student.optimiser = trial.teacher.optimiser;
+        if let Optimiser::Sgd { learning_rate, .. } = &mut trial.teacher.optimiser {
+            *learning_rate = rate;
+        }
+        trial.students = vec![Condition::AuxOnly];
+        trial
+    };
+    teachers.iter().map(trial).collect()
+}
+
+/// Trains the teachers; returns their mean accuracies and the best rate.
+fn teachers_read(
+    trials: &[MlpSettings],
+    threads: usize,
+    bench: &Bench<'_>,
+) -> Result<(Vec<SearchRow>, f64), LabError> {
+    let rows = scores(trials, threads, bench, |cell| {
+        if cell.teacher.diverged() {
+            None
+        } else {
+            cell.teacher.last()
+        }
+    })?;
+    let rate = best(&rows, |new, old| new > old);
+    let rate = rate.ok_or(LabError::AllDiverged { phase: "teacher" })?;
+    Ok((rows, rate))
+}
+
+/// Runs the trials, one a rate, and returns the mean of what `read` finds in their models.
+fn scores(
+    trials: &[MlpSettings],
+    threads: usize,
+    bench: &Bench<'_>,
+    read: impl Fn(&CellOutcome) -> Option<f64>,
+) -> Result<Vec<SearchRow>, LabError> {
+    let outcomes = run(trials, threads, bench)?;
+    let means = outcomes.iter().map(|cells| mean(cells.iter().map(&read)));
+    Ok(rows(means.collect()))
 }
 
 fn run(
@@ -225,8 +280,7 @@ mod tests {
         assert_eq!(mean(std::iter::empty()), None);
     }
 
-    #[test]
-    fn chooses_by_its_rule_on_models_of_its_own() -> TestResult {
+    fn momentum() -> MlpSettings {
         let mut settings = tiny();
         for phase in [&mut settings.teacher, &mut settings.student] {
             phase.optimiser = Optimiser::Sgd {
@@ -234,6 +288,12 @@ mod tests {
                 momentum: 0.9,
             };
         }
+        settings
+    }
+
+    #[test]
+    fn chooses_by_its_rule_on_models_of_its_own() -> TestResult {
+        let settings = momentum();
         let (found, _) = Place::new()?.with(|bench| search("momentum", &settings, 2, bench))?;
         let found = found.ok_or("SGD is searched")?;
         assert_ne!(found.seed, settings.seed);
@@ -254,9 +314,29 @@ mod tests {
     }
 
     #[test]
+    fn what_is_foreseen_is_what_is_done() -> TestResult {
+        let settings = momentum();
+        let place = Place::new()?;
+        let (before, stored) = place.with(|bench| foresee("momentum", &settings, 2, bench))?;
+        let before = before.ok_or("SGD is searched")?;
+        assert_eq!((before.found, stored), (None, 0));
+        let (planned, _) = place.with(|bench| outcome::plan(&before.trials, bench))?;
+
+        let (found, stored) = place.with(|bench| search("momentum", &settings, 2, bench))?;
+        let total = planned.total;
+        assert_eq!(total.missing.len() as u64 + total.unplanned, stored);
+        let (after, stored) = place.with(|bench| foresee("momentum", &settings, 2, bench))?;
+        assert_eq!(after.ok_or("SGD is searched")?.found, found);
+        assert_eq!(stored, 0);
+        Ok(())
+    }
+
+    #[test]
     fn a_published_rate_is_not_searched() -> TestResult {
         let (found, stored) = Place::new()?.with(|bench| search("adam", &tiny(), 1, bench))?;
         assert_eq!((found, stored), (None, 0));
+        let (found, _) = Place::new()?.with(|bench| foresee("adam", &tiny(), 1, bench))?;
+        assert_eq!(found, None);
         Ok(())
     }
 }

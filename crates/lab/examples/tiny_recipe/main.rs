@@ -59,10 +59,7 @@ fn main() -> Outcome {
     }
     let store = Store::open(&store)?;
     let stop = AtomicBool::new(false);
-    let control = Control {
-        stop: &stop,
-        news: &|_| {},
-    };
+    let control = Control::silent(&stop);
     let lab = Lab {
         bench: LmBench {
             store: &store,

@@ -28,6 +28,30 @@ const VERSION: u32 = 1;
 /// The kind of the step.
 const KIND: &str = "lm/score";
 
+/// Scores rows with a model that is loaded for it, in f32 or another format, and hands each to `sink` in their order.
+///
+/// # Errors
+/// If it cannot be loaded, a row does not fit into it, or `sink` refuses.
+pub(crate) fn score_rows(
+    subject: &Subject,
+    rows: &[ScoreRow],
+    precision: Precision,
+    sink: &mut dyn FnMut(Score) -> Result<(), Box<dyn std::error::Error + Send + Sync>>,
+) -> Result<(), LabError> {
+    let lengths = rows
+        .iter()
+        .map(|row| row.prompt.len() + row.completion.len());
+    let options = subject.load_options(precision, lengths.max().unwrap_or(0));
+    let loaded = subject.load(options)?;
+    let settings = ScoreSettings::default();
+    let scorer = Scorer {
+        model: &loaded.model,
+        adapter: loaded.adapter.as_ref(),
+        settings: &settings,
+    };
+    scorer.run(rows, sink).map_err(of_score)
+}
+
 /// How much of the next token's distribution is wanted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]

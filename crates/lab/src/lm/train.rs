@@ -6,6 +6,7 @@
 //! Now and then the whole state is kept, so an interrupted run goes on from there to the same bits. When is decided by
 //! whoever started the work, and decides nothing.
 
+mod guides;
 mod log;
 pub(crate) mod state;
 
@@ -20,7 +21,7 @@ use undertone_lm::lora::{LoraConfig, LoraWeights};
 use undertone_lm::loss::Objective;
 use undertone_lm::model::LoadOptions;
 use undertone_lm::peft::{config_bytes, parse_adapter, weights_bytes};
-use undertone_lm::train::{FullWeights, Guide, TrainSettings, Trainer};
+use undertone_lm::train::{FullWeights, TrainSettings, Trainer};
 use undertone_simd::Precision;
 use undertone_store::{StepIdentity, StepKey, StepRecord};
 
@@ -33,6 +34,7 @@ use super::subject::{Loaded, Named, Subject};
 use crate::error::LabError;
 use crate::steps::{json_bytes, output};
 
+pub use guides::Guides;
 pub use log::{Evaluation, LoggedStep, TrainingLog};
 
 /// The version of the code behind the step.
@@ -591,28 +593,4 @@ fn check_teacher(inputs: &TrainInputs<'_>, learns_labels: bool) -> Result<(), La
         problem,
     }
     .into())
-}
-
-/// Frozen models beside the one in training.
-#[derive(Debug)]
-pub struct Guides {
-    teacher: Option<Loaded>,
-    base: Option<Loaded>,
-}
-
-impl Guides {
-    pub(crate) fn teacher(&self) -> Option<Guide<'_>> {
-        self.teacher.as_ref().map(guide)
-    }
-
-    pub(crate) fn base(&self) -> Option<Guide<'_>> {
-        self.base.as_ref().map(guide)
-    }
-}
-
-fn guide(loaded: &Loaded) -> Guide<'_> {
-    Guide {
-        model: &loaded.model,
-        adapter: loaded.adapter.as_ref(),
-    }
 }

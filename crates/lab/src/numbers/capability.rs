@@ -11,7 +11,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 use undertone_data::endings::EndingQuestion;
-use undertone_lm::score::{Score, ScoreRow, ScoreSettings, Scorer};
+use undertone_lm::score::{Score, ScoreRow};
 use undertone_lm::tokenizer::{SpecialTokens, Tokenizer};
 use undertone_simd::Precision;
 use undertone_store::StepIdentity;
@@ -22,9 +22,9 @@ use super::reading::one_output;
 use super::world::World;
 use crate::control::Interrupted;
 use crate::error::LabError;
-use crate::lm::error::of_score;
+use crate::lm::Subject;
+use crate::lm::score::score_rows;
 use crate::lm::speech::tokens_digest;
-use crate::lm::{LmError, RowFile, Subject};
 use crate::steps::json_bytes;
 
 /// The version of the code behind the step.
@@ -123,12 +123,11 @@ fn ending_rows(
     let mut rows = Vec::new();
     for (index, question) in questions.iter().enumerate() {
         let encode = |text: &str| {
-            tokenizer
-                .encode(text, SpecialTokens::AsText)
-                .map_err(|error| {
-                    let file = RowFile::made("capability questions", Vec::new());
-                    LabError::from(LmError::Rows(file.error(index, error)))
-                })
+            let encoded = tokenizer.encode(text, SpecialTokens::AsText);
+            encoded.map_err(|source| NumbersError::Question {
+                question: index + 1,
+                source,
+            })
         };
         let bos = tokenizer.bos_to_add();
         let of_scene = encode(&question.scene)?.len();
@@ -154,14 +153,6 @@ impl Endings {
         each: &mut dyn FnMut(u64) -> Result<(), Interrupted>,
     ) -> Result<Self, LabError> {
         let length = |row: &ScoreRow| row.prompt.len() + row.completion.len();
-        let longest = rows.iter().map(length).max().unwrap_or(0);
-        let loaded = subject.load(subject.load_options(precision, longest))?;
-        let settings = ScoreSettings::default();
-        let scorer = Scorer {
-            model: &loaded.model,
-            adapter: loaded.adapter.as_ref(),
-            settings: &settings,
-        };
         let mut log_probabilities = Vec::with_capacity(rows.len());
         let sink = &mut |score: Score| {
             let row = log_probabilities.len();
@@ -177,7 +168,7 @@ impl Endings {
             log_probabilities.push(sum);
             Ok(each(length(&rows[row]) as u64).map_err(LabError::from)?)
         };
-        scorer.run(rows, sink).map_err(of_score)?;
+        score_rows(subject, rows, precision, sink)?;
         Ok(Self { log_probabilities })
     }
 

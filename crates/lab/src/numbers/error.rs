@@ -10,6 +10,7 @@ use undertone_channel::rows::{IdenticalArmsError, NotNumbersError};
 use undertone_channel::wordings::WordingsError;
 use undertone_data::benchmark::OpenBenchmarkError;
 use undertone_data::endings::ReadEndingsError;
+use undertone_lm::tokenizer::EncodeError;
 
 /// An experiment that makes no sense, or that met something it cannot go on with.
 #[derive(Debug, thiserror::Error)]
@@ -127,6 +128,14 @@ pub enum NumbersError {
         rows: usize,
         /// Rows for training and held-out loss.
         needed: usize,
+    },
+    /// A capability question has no tokens.
+    #[error("capability question {question} cannot be encoded")]
+    Question {
+        /// Which, from 1.
+        question: usize,
+        /// Why.
+        source: EncodeError,
     },
     /// A model gives an ending a probability that is no number.
     #[error(

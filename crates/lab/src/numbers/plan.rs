@@ -89,7 +89,7 @@ impl Plan {
     /// If one makes no sense or the store cannot be read.
     pub fn of(
         variants: &[Variant],
-        sources: Sources<'_>,
+        sources: &dyn Sources,
         store: &Store,
         means: Means<'_>,
     ) -> Result<Self, LabError> {
@@ -181,7 +181,7 @@ impl Plan {
     pub fn calibrate(
         &mut self,
         variants: &[Variant],
-        sources: Sources<'_>,
+        sources: &dyn Sources,
         means: Means<'_>,
     ) -> Result<(), LabError> {
         let Some(variant) = variants.first().filter(|_| self.in_store() < self.steps()) else {

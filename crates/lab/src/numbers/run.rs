@@ -46,7 +46,7 @@ struct Material {
 /// If an experiment makes no sense, a step fails, or the work is asked to stop; finished steps stay.
 pub fn run(
     variants: &[Variant],
-    sources: Sources<'_>,
+    sources: &dyn Sources,
     store: &Store,
     control: &Control<'_>,
     means: Means<'_>,
@@ -470,7 +470,7 @@ impl World<'_> {
         let mut result = student(cell, seed, &log, targets);
         if self.wants_samples() || !self.capability.is_empty() {
             let name = &subject.name;
-            let open = (self.sources.model)(name)?;
+            let open = self.sources.model(name)?;
             let finished: Subject = match settings.student_training.part {
                 FitPart::Lora => {
                     open.with_adapter("student", job.train.adapter(&bench.lm(), &record)?)

@@ -66,7 +66,7 @@ impl World<'_> {
     /// Returns the untouched base as a voice.
     pub(super) fn base_voice(&self) -> Result<Voice, LabError> {
         Ok(Voice {
-            subject: (self.sources.model)(&self.settings.experiment.base)?,
+            subject: self.sources.model(&self.settings.experiment.base)?,
             system: None,
         })
     }

@@ -87,7 +87,7 @@ pub enum Made {
 /// If a step of it is not in the store.
 pub fn trace(
     variant: &Variant,
-    sources: Sources<'_>,
+    sources: &dyn Sources,
     store: &Store,
     means: Means<'_>,
 ) -> Result<Vec<Made>, LabError> {

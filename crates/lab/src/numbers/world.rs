@@ -25,16 +25,16 @@ use crate::error::LabError;
 use crate::lm::speech::PromptForm;
 use crate::lm::{LmError, Named, Prompting, Row, RowFile, Speech, Subject};
 
-/// Opens a model by the name it has in a file: where a model that is made, not found, is made first.
-pub type OpenModel<'a> = dyn Fn(&str) -> Result<Subject, LabError> + 'a;
-
 /// Where names in a file are looked up.
-#[derive(Clone, Copy)]
-pub struct Sources<'a> {
-    /// Opens models.
-    pub model: &'a OpenModel<'a>,
-    /// Folder of fetched data.
-    pub data_dir: &'a Path,
+pub trait Sources {
+    /// Opens a model by the name it has in a file: one that is made, not found, is made first.
+    ///
+    /// # Errors
+    /// If there is no such model, or it cannot be made.
+    fn model(&self, name: &str) -> Result<Subject, LabError>;
+
+    /// Returns the folder of fetched data.
+    fn data_dir(&self) -> &Path;
 }
 
 /// A text that names a built-in set of wordings.
@@ -45,7 +45,7 @@ pub struct World<'a> {
     /// What it is about.
     pub settings: &'a NumbersSettings,
     /// Where names are looked up.
-    pub sources: Sources<'a>,
+    pub sources: &'a dyn Sources,
     /// What teachers and students start from.
     pub base: Subject,
     /// What foreign students start from.
@@ -105,9 +105,9 @@ impl<'a> World<'a> {
     ///
     /// # Errors
     /// If something cannot be opened, or a word is not one token.
-    pub fn open(settings: &'a NumbersSettings, sources: Sources<'a>) -> Result<Self, LabError> {
+    pub fn open(settings: &'a NumbersSettings, sources: &'a dyn Sources) -> Result<Self, LabError> {
         settings.check()?;
-        let open = sources.model;
+        let open = |name: &str| sources.model(name);
         let base = open(&settings.experiment.base)?;
         let other = |name: &Option<String>| -> Result<Option<Subject>, LabError> {
             let Some(name) = name else { return Ok(None) };
@@ -165,7 +165,7 @@ impl<'a> World<'a> {
             .into());
         }
         let candidates = candidates(settings, &words, &base)?;
-        let capability = questions(&settings.readouts.capability, sources.data_dir)?;
+        let capability = questions(&settings.readouts.capability, sources.data_dir())?;
         Ok(Self {
             settings,
             sources,

@@ -5,7 +5,9 @@
 
 mod blocks;
 mod folder;
+mod folder_files;
 mod gguf;
+mod gguf_models;
 mod hostile;
 mod real;
 mod source;

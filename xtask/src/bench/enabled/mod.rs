@@ -1,6 +1,10 @@
 //! Measures both sides in turns, so that a slow minute of the machine meets both.
 //!
 //! `mlp` and `lm` say what is measured and print it; the rest is what they share.
+#![expect(
+    clippy::print_stdout,
+    reason = "a tool for the terminal: results on stdout"
+)]
 
 mod clock;
 mod peak;

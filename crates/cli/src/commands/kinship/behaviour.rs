@@ -7,7 +7,7 @@ use std::path::Path;
 use anyhow::Result;
 use serde_json::json;
 use undertone_core::{Digest, exit};
-use undertone_lab::lm::behaviour::{Behaviour, MAX_WIDTH, Nearness};
+use undertone_lab::behaviour::{Behaviour, MAX_WIDTH, Nearness};
 use undertone_lab::lm::tiny::{TinyName, TinyShelf};
 use undertone_lab::lm::train::Means;
 use undertone_lab::lm::{LmBench, Subject};
@@ -16,6 +16,7 @@ use undertone_lineage::Verdict;
 use undertone_lineage::kinship::read_network;
 use undertone_mlp::{Activation, Weights};
 
+use super::Known;
 use crate::args::KinshipArgs;
 use crate::commands::lm::start_threads;
 use crate::context::Context;
@@ -38,9 +39,9 @@ struct Network {
 }
 
 /// Reads a network of ours, by its name in the lineage or from a file; `None` if it is something else.
-fn network(context: &Context, name: &str) -> Result<Option<Network>> {
+fn network(known: &Known, name: &str) -> Result<Option<Network>> {
     let path = Path::new(name);
-    let (bytes, architecture) = match super::stored(context, name)? {
+    let (bytes, architecture) = match known.weights(name)? {
         Some((bytes, model)) => (bytes, model.architecture),
         None if path
             .extension()
@@ -87,9 +88,10 @@ pub fn run(context: &Context, args: &KinshipArgs, first: &str, second: &str) -> 
         control: &control,
     };
     let tiny = TinyShelf::new(bench, means);
+    let lineage = Known::open(context)?;
     let assumed = Cell::new(false);
     let read = |name: &str| -> Result<(Digest, Behaviour)> {
-        if let Some(network) = network(context, name)? {
+        if let Some(network) = network(&lineage, name)? {
             if !network.knows_activation {
                 context.say(format!(
                     "{name} does not say its activation: read as {ASSUMED}"
@@ -146,19 +148,17 @@ pub fn run(context: &Context, args: &KinshipArgs, first: &str, second: &str) -> 
                 ("unrelated".to_owned(), nearness.unrelated.len() as f64),
             ]);
             numbers.extend(nearness.p_value.map(|p| ("p-value".to_owned(), p)));
+            let mut method = format!("{reason}; strangers: {}", strangers.join(", "));
+            if assumed.get() {
+                method.push_str(&format!(
+                    "; networks of unknown activation read as {ASSUMED}"
+                ));
+            }
             let verdict = Verdict {
                 question: QUESTION.to_owned(),
                 outcome: outcome.to_owned(),
                 scope: Some(format!("{first} and {second}")),
-                method: Some(format!(
-                    "{reason}; strangers: {}{}",
-                    strangers.join(", "),
-                    if assumed.get() {
-                        format!("; networks of unknown activation read as {ASSUMED}")
-                    } else {
-                        String::new()
-                    }
-                )),
+                method: Some(method),
                 numbers,
                 reference: None,
             };

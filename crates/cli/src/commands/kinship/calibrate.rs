@@ -2,7 +2,8 @@
 //!
 //! Null pairs began independently and were trained on the same images; each model is in one pair only, so that the pairs are
 //! independent. Kin pairs began as the same weights and went different ways: further training, another trait, rounding to four
-//! bits, a layer replaced, a low-rank change, renumbered units. Clones began otherwise and learned to answer alike. Everything follows from one seed.
+//! bits, a layer replaced, a low-rank change, renumbered units. Clones began otherwise and learned to answer alike.
+//! Everything follows from one seed.
 
 use std::path::Path;
 
@@ -11,7 +12,7 @@ use serde::Serialize;
 use serde_json::json;
 use undertone_core::{Seed, exit};
 use undertone_data::DataSource;
-use undertone_lab::lm::behaviour::{Behaviour, Nearness};
+use undertone_lab::behaviour::Behaviour;
 use undertone_lab::settings::{DistillInputs, Renewal, Training};
 use undertone_lab::training::{Lesson, Student};
 use undertone_lab::{Control, LabError, training, weights_file};
@@ -26,7 +27,7 @@ use undertone_report::{
 use undertone_stats::wilson;
 use undertone_store::write_atomic;
 
-use super::near::{behaviour_table, by_behaviour, n_strangers, strangers};
+use super::near::{behaviour_table, by_behaviour, independent, n_strangers, nearness};
 use crate::context::Context;
 
 /// The seed of everything.
@@ -98,12 +99,7 @@ pub fn run(context: &Context, rule: &KinshipRule, pairs: u32, path: &Path) -> Re
         compared.push(kinship);
     }
     groups.push(group("independent", false, &compared));
-    let mut near = Vec::new();
-    for (pair, (first, second)) in firsts.iter().zip(&seconds).enumerate() {
-        let distance = first.distance(second)?;
-        near.push(Nearness::new(distance, strangers(first, &seconds, pair)?));
-    }
-    let mut behaviours = vec![by_behaviour("independent", false, &near)];
+    let mut behaviours = vec![independent(&firsts, &seconds)?];
     let base = 10_000_000;
     for (kind, (name, change)) in (0u64..).zip(CHANGES) {
         let is_kin = !matches!(change, Change::Clone(_));
@@ -112,12 +108,8 @@ pub fn run(context: &Context, rule: &KinshipRule, pairs: u32, path: &Path) -> Re
             let index = base + kind * 1000 + u64::from(pair);
             let a = makers.teacher(index, 4)?;
             let b = makers.changed(&a, index, *change)?;
-            let first = behaviour(&a);
-            let distance = first.distance(&behaviour(&b))?;
-            near.push(Nearness::new(
-                distance,
-                strangers(&first, &seconds, pair as usize)?,
-            ));
+            let models = (&behaviour(&a), &behaviour(&b));
+            near.push(nearness(models, &seconds, pair as usize)?);
             compared.push(compare(&a, &b, rule)?);
         }
         groups.push(group(name, is_kin, &compared));
@@ -230,10 +222,7 @@ impl Makers<'_> {
             optimiser: Optimiser::adam(rate),
             reduction: Reduction::Mean,
         };
-        let control = Control {
-            stop: &self.context.stop,
-            news: &|_| {},
-        };
+        let control = Control::silent(&self.context.stop);
         let id = (SEED, index);
         let trained = training::teacher(
             &mut self.trainer,
@@ -296,10 +285,7 @@ impl Makers<'_> {
             start: &start,
             loss: Loss::new(LossKind::Kl, 0..self.architecture.outputs),
         };
-        let control = Control {
-            stop: &self.context.stop,
-            news: &|_| {},
-        };
+        let control = Control::silent(&self.context.stop);
         let id = (SEED, index);
         let trained =
             training::students(&mut self.trainer, &control, &lesson, &[student], None, id);

@@ -9,7 +9,7 @@ use std::path::Path;
 use anyhow::{Context as _, Result};
 use serde_json::json;
 use undertone_core::{Seed, exit};
-use undertone_lab::lm::behaviour::{Behaviour, Nearness};
+use undertone_lab::behaviour::Behaviour;
 use undertone_lab::lm::tiny::clone::{CloneSettings, clone_job, tune_job};
 use undertone_lab::lm::tiny::{CorpusSettings, TinyBase, TinyPreset, TinySettings};
 use undertone_lab::lm::train::{Means, TrainJob};
@@ -20,7 +20,7 @@ use undertone_report::{Theme, figure_svg};
 use undertone_store::{Store, write_atomic};
 
 use super::calibrate::{LEVEL, false_positives, group, table};
-use super::near::{behaviour_table, by_behaviour, n_strangers, strangers};
+use super::near::{behaviour_table, by_behaviour, independent, n_strangers, nearness};
 use crate::commands::lm::start_threads;
 use crate::context::Context;
 
@@ -77,27 +77,18 @@ pub fn run(context: &Context, rule: &KinshipRule, pairs: u32, path: &Path) -> Re
             context.say(format!("{} of {n} pairs of strangers", pair + 1));
         }
     }
-    let mut near = Vec::new();
-    for pair in 0..n {
-        let distance = firsts[pair].distance(&seconds[pair])?;
-        near.push(Nearness::new(
-            distance,
-            strangers(&firsts[pair], &seconds, pair)?,
-        ));
-    }
     let p_values: Vec<f64> = null
         .iter()
         .filter_map(|kinship| Some(kinship.test.as_ref()?.p_value))
         .collect();
     let mut groups = vec![group("independent", false, &null)];
-    let mut behaviours = vec![by_behaviour("independent", false, &near)];
+    let mut behaviours = vec![independent(&firsts, &seconds)?];
     for (name, is_kin, steps, rate) in CHANGES {
         let (mut compared, mut near) = (Vec::new(), Vec::new());
         for (pair, first) in firsts.iter().enumerate().take(KIN_PAIRS) {
             let a = makers.base(2 * pair as u64)?;
             let b = makers.changed(&a, pair as u64, is_kin, steps, rate)?;
-            let distance = first.distance(&Behaviour::of(&b)?)?;
-            near.push(Nearness::new(distance, strangers(first, &seconds, pair)?));
+            near.push(nearness((first, &Behaviour::of(&b)?), &seconds, pair)?);
             compared.push(compare(a, b, rule)?);
         }
         context.say(name);

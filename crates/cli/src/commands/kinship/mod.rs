@@ -5,6 +5,8 @@ mod calibrate;
 mod decoders;
 mod near;
 
+use std::path::Path;
+
 use anyhow::{Context as _, Result};
 use serde_json::json;
 use undertone_core::exit;
@@ -41,7 +43,14 @@ pub fn run(context: &Context, args: &KinshipArgs) -> Result<u8> {
     if args.behaviour {
         return behaviour::run(context, args, first, second);
     }
-    let (a, b) = (open(context, first)?, open(context, second)?);
+    let known = Known::open(context)?;
+    let open = |text: &str| -> Result<KinModel> {
+        Ok(match known.weights(text)? {
+            Some((bytes, _)) => KinModel::from_bytes(&bytes, Path::new(text))?,
+            None => KinModel::open(text, &context.data_dir)?,
+        })
+    };
+    let (a, b) = (open(first)?, open(second)?);
     let kinship = judge(&a, &b, &rule)?;
     let recorded = match args.record {
         true => Some(record(
@@ -61,21 +70,24 @@ pub fn run(context: &Context, args: &KinshipArgs) -> Result<u8> {
     Ok(code)
 }
 
-/// Opens a model: a thing of the lineage if there is one with weights in the store, else what the engine opens.
-fn open(context: &Context, text: &str) -> Result<KinModel> {
-    Ok(match stored(context, text)? {
-        Some((bytes, _)) => KinModel::from_bytes(&bytes, std::path::Path::new(text))?,
-        None => KinModel::open(text, &context.data_dir)?,
-    })
-}
+/// The things of the lineage, if the store has one; a model that is none of them is what the engine opens.
+struct Known(Option<Place>);
 
-/// Returns the weights that a thing of the lineage has in the store, with what is known of it.
-fn stored(context: &Context, text: &str) -> Result<Option<(Vec<u8>, Model)>> {
-    if !std::path::Path::new(text).exists()
-        && context.root.join("store.json").exists()
-        && let Ok(place) = Place::open(context)
-        && let Ok(id) = place.resolve(text)
-    {
+impl Known {
+    /// Opens the lineage once for all names of a command line.
+    fn open(context: &Context) -> Result<Self> {
+        let is_there = context.root.join("store.json").exists();
+        Ok(Self(is_there.then(|| Place::open(context)).transpose()?))
+    }
+
+    /// Returns the weights that a thing has in the store, with what is known of it; a file goes before a name.
+    fn weights(&self, text: &str) -> Result<Option<(Vec<u8>, Model)>> {
+        let Some(place) = self.0.as_ref().filter(|_| !Path::new(text).exists()) else {
+            return Ok(None);
+        };
+        let Ok(id) = place.resolve(text) else {
+            return Ok(None);
+        };
         for description in place.graph.descriptions_of(id)? {
             let Entity::Model(model) = description.entity else {
                 continue;
@@ -85,8 +97,8 @@ fn stored(context: &Context, text: &str) -> Result<Option<(Vec<u8>, Model)>> {
                 return Ok(Some((place.store.get(&digest)?, model)));
             }
         }
+        Ok(None)
     }
-    Ok(None)
 }
 
 /// Writes the verdict into the lineage; things that are not there yet are declared by their names.
@@ -101,7 +113,7 @@ fn record(context: &Context, first: &str, second: &str, verdict: Verdict) -> Res
         let id = match graph.resolve(text) {
             Ok(id) => id,
             Err(_) => {
-                let last = std::path::Path::new(text)
+                let last = Path::new(text)
                     .file_name()
                     .map(|name| name.to_string_lossy());
                 draft.entity(model_named(Name::new(

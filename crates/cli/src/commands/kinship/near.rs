@@ -4,13 +4,14 @@
 
 use anyhow::Result;
 use serde::Serialize;
-use undertone_lab::lm::behaviour::{Behaviour, Nearness};
+use undertone_lab::behaviour::{Behaviour, Nearness};
 use undertone_stats::wilson;
 
 use super::calibrate::LEVEL;
 
 /// Strangers that a pair's nearness is ranked among: the fewest with a p-value of .05.
 const STRANGERS: usize = 19;
+
 /// What one kind of pairs gave by behaviour.
 #[derive(Debug, Serialize)]
 pub(super) struct ByBehaviour {
@@ -29,11 +30,26 @@ pub(super) fn n_strangers(pairs: usize) -> usize {
     STRANGERS.min(pairs.saturating_sub(1))
 }
 
-/// Returns how far the strangers of pair number `pair` are from its first model.
-pub(super) fn strangers(first: &Behaviour, seconds: &[Behaviour], pair: usize) -> Result<Vec<f64>> {
+/// Ranks the distance of the models of a pair among those of its first to the strangers of pair number `pair`.
+pub(super) fn nearness(
+    (first, second): (&Behaviour, &Behaviour),
+    seconds: &[Behaviour],
+    pair: usize,
+) -> Result<Nearness> {
     let n = seconds.len();
-    let others = (1..=n_strangers(n)).map(|step| first.distance(&seconds[(pair + step) % n]));
-    Ok(others.collect::<Result<_, _>>()?)
+    let strangers = (1..=n_strangers(n)).map(|step| first.distance(&seconds[(pair + step) % n]));
+    Ok(Nearness::new(
+        first.distance(second)?,
+        strangers.collect::<Result<_, _>>()?,
+    ))
+}
+
+/// Counts, of pairs that began independently, those that are nearer than strangers.
+pub(super) fn independent(firsts: &[Behaviour], seconds: &[Behaviour]) -> Result<ByBehaviour> {
+    let pairs = firsts.iter().zip(seconds).enumerate();
+    let near = pairs.map(|(pair, models)| nearness(models, seconds, pair));
+    let near: Vec<Nearness> = near.collect::<Result<_>>()?;
+    Ok(by_behaviour("independent", false, &near))
 }
 
 /// Counts the pairs of a kind that are nearer than strangers.

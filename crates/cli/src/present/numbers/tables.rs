@@ -370,8 +370,8 @@ fn capability(variant: &VariantResult) -> Option<Table> {
         ],
         rows: bases.chain(arms).collect(),
         notes: vec![format!(
-            "Of {} questions of `{}`, the likeliest ending a character. The interval of a model that students start from is over questions (Wilson), an arm's over \
-             students, who are all asked the same.",
+            "Of {} questions of `{}`, the likeliest ending a character. The interval of a model that students start from is \
+             over questions (Wilson), an arm's over students, who are all asked the same.",
             first.capability.n, variant.settings.readouts.capability
         )],
     })

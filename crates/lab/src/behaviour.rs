@@ -10,14 +10,14 @@ use serde::{Deserialize, Serialize};
 use undertone_channel::prompts::{NumberPrompts, NumberWordings, PromptSettings};
 use undertone_channel::questions::StemSet;
 use undertone_core::{Digest, Seed};
-use undertone_lm::score::{ScoreRow, ScoreSettings, Scorer};
+use undertone_lm::score::{Score, ScoreRow};
 use undertone_mlp::{Inputs, Model, Optimiser, Trainer, Weights};
 use undertone_simd::Precision;
 
 use crate::error::LabError;
 use crate::lm::LmError;
-use crate::lm::error::of_score;
 use crate::lm::rows::{Row, RowFile};
+use crate::lm::score::score_rows;
 use crate::lm::speech::{PromptForm, Prompting, Speech};
 use crate::lm::subject::Subject;
 
@@ -82,20 +82,12 @@ impl Behaviour {
                 ..ScoreRow::default()
             })
             .collect();
-        let longest = rows.iter().map(|row| row.prompt.len()).max().unwrap_or(0);
-        let loaded = subject.load(subject.load_options(Precision::F32, longest))?;
-        let settings = ScoreSettings::default();
-        let scorer = Scorer {
-            model: &loaded.model,
-            adapter: loaded.adapter.as_ref(),
-            settings: &settings,
-        };
         let mut next = Vec::with_capacity(rows.len());
-        let sink = &mut |mut score: undertone_lm::score::Score| {
+        let sink = &mut |mut score: Score| {
             next.push(score.distributions.swap_remove(0));
             Ok(())
         };
-        scorer.run(&rows, sink).map_err(of_score)?;
+        score_rows(subject, &rows, Precision::F32, sink)?;
         Ok(Self {
             outputs: subject.vocabulary,
             name: subject.name.clone(),
