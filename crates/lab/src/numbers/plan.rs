@@ -1,14 +1,17 @@
 //! What an experiment costs, and how much of it the store already has.
 //!
-//! Steps are listed in the order in which they are taken. How many are there is found by taking that way without doing
-//! anything, until the first that is missing: what stands in the store beyond it is found only when the work gets there.
+//! Steps are listed in the order in which they are taken, one that several variants share once. How many are there is
+//! found by taking that way without doing anything, until the first that is missing: what stands in the store beyond it is
+//! found only when the work gets there.
 
 use std::cell::RefCell;
+use std::collections::BTreeSet;
 use std::sync::atomic::AtomicU64;
 use std::time::Instant;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
 use undertone_lm::loss::Objective;
 use undertone_store::Store;
 
@@ -76,6 +79,8 @@ pub struct Speed {
 /// A step to come.
 struct Planned {
     what: String,
+    /// What else it depends on, where it is known before any of it is done: steps that agree in both are one.
+    of: String,
     rows: u64,
     tokens: u64,
     passes: u64,
@@ -99,6 +104,7 @@ impl Plan {
         let control = Control::silent(&stop);
         let mut lines: Vec<PlanLine> = Vec::new();
         let mut found = RefCell::default();
+        let mut listed = BTreeSet::new();
         for variant in variants {
             let world = World::open(&variant.settings, sources)?;
             let bench = Bench {
@@ -118,7 +124,9 @@ impl Plan {
             };
             let there = bench.found.borrow().len() - before;
             found = RefCell::new(bench.found.into_inner());
-            for (at, step) in world.steps()?.into_iter().enumerate() {
+            let steps = world.steps()?.into_iter();
+            let own = steps.filter(|step| listed.insert((step.what.clone(), step.of.clone())));
+            for (at, step) in own.enumerate() {
                 let is_there = whole || at < there;
                 let line = match lines.iter_mut().find(|line| line.what == step.what) {
                     Some(line) => line,
@@ -211,42 +219,67 @@ impl World<'_> {
         let asked: u64 = stems.iter().map(|row| row.prompt.len() as u64).sum();
         let rows = u64::from(settings.channel.rows);
         let gate = u64::from(settings.gate.rows);
-        let step = |what: &str, rows: u64, tokens: u64, passes: u64, bytes: u64| Planned {
-            what: what.to_owned(),
-            rows,
-            tokens,
-            passes,
-            bytes,
+        let step =
+            |what: &str, of: Value, rows: u64, tokens: u64, passes: u64, bytes: u64| Planned {
+                what: what.to_owned(),
+                of: json!([self.common(), of]).to_string(),
+                rows,
+                tokens,
+                passes,
+                bytes,
+            };
+        let of_rows = |what: &str, of: Value, rows: u64, bytes: u64| {
+            step(what, of, rows, rows * row, 1, rows * bytes)
         };
-        let of_rows =
-            |what: &str, rows: u64, bytes: u64| step(what, rows, rows * row, 1, rows * bytes);
+        let channel = json!(settings.channel);
+        let stems_of = |model: Value| {
+            let readouts = &settings.readouts;
+            json!([
+                model,
+                settings.preference,
+                readouts.stems,
+                readouts.answer,
+                settings.experiment.readout_precision
+            ])
+        };
         let has = |arm| settings.arms().contains(&arm);
         let labelled = row * u64::from(settings.student.top) * 18;
         let seeds = u64::from(settings.experiment.seeds);
         let mut steps = Vec::new();
         let base_rows = if has(Arm::Regular) { rows } else { gate };
-        steps.push(of_rows("sample numbers of the base", base_rows, 700));
+        steps.push(of_rows(
+            "sample numbers of the base",
+            json!([channel, base_rows]),
+            base_rows,
+            700,
+        ));
         for target in 0..self.taught() {
+            let teacher = self.teacher_is(target);
             if settings.teacher.kind != TeacherKind::Prompt {
                 let fit = &settings.teacher_training;
                 let n = fit.updates * u64::from(fit.batch);
                 let per_row = self.tokens_of_lesson(target)?;
                 steps.push(step(
                     "train a teacher",
+                    teacher.clone(),
                     n,
                     n * per_row,
                     TRAINING,
                     self.weight_bytes(fit.part),
                 ));
             }
-            if target == 0 {
-                steps.push(step("read a model", stems.len() as u64, asked, 1, 20_000));
-            }
-            steps.push(step("read a model", stems.len() as u64, asked, 1, 20_000));
-            if target == 0 {
-                steps.push(of_rows("score numbers at the gate", gate, labelled));
-            }
-            steps.push(of_rows("score numbers at the gate", gate, labelled));
+            let models = match target {
+                0 => vec![Value::Null, teacher],
+                _ => vec![teacher],
+            };
+            steps.extend(models.iter().map(|model| {
+                let of = stems_of(model.clone());
+                step("read a model", of, stems.len() as u64, asked, 1, 20_000)
+            }));
+            steps.extend(models.into_iter().map(|model| {
+                let of = json!([model, channel, gate, settings.student.top]);
+                of_rows("score numbers at the gate", of, gate, labelled)
+            }));
         }
         let asked_capability: u64 = {
             let rows = self.ending_rows()?;
@@ -255,33 +288,48 @@ impl World<'_> {
                 .map(|row| row.prompt.len() + row.completion.len());
             lengths.sum::<usize>() as u64
         };
-        let capability = || {
+        let capability = |of: Value| {
             let n = self.capability.len() as u64;
-            (n > 0).then(|| step("ask capability questions", n, asked_capability, 1, n * 100))
+            let what = "ask capability questions";
+            (n > 0).then(|| step(what, of, n, asked_capability, 1, n * 100))
         };
-        steps.extend(self.starts().filter_map(|_| capability()));
+        let capability_of_start = |at| json!([settings.readouts.capability, at]);
+        let starts = self.starts().enumerate();
+        steps.extend(starts.filter_map(|(at, _)| capability(capability_of_start(at))));
         let mut again = 0;
         for target in 0..self.taught() {
-            steps.push(of_rows("sample numbers of a teacher", rows, 700));
+            let written = |again: Option<u32>| {
+                let of = json!([self.teacher_is(target), channel, again]);
+                of_rows("sample numbers of a teacher", of, rows, 700)
+            };
+            steps.push(written(None));
             if target == 0 && has(Arm::Resampled) {
                 again = seeds;
-                steps.extend((0..seeds).map(|_| of_rows("sample numbers of a teacher", rows, 700)));
+                steps.extend((0..settings.experiment.seeds).map(|cell| written(Some(cell))));
             }
         }
         if settings.student.labels.is_soft() {
             let n = self.taught() as u64 + again + u64::from(has(Arm::Regular));
-            steps.extend((0..n).map(|_| of_rows("score numbers for soft labels", rows, labelled)));
+            let top = settings.student.top;
+            steps.extend((0..n).map(|at| {
+                let of = json!([self.teacher_is(0), channel, settings.filter, top, at]);
+                of_rows("score numbers for soft labels", of, rows, labelled)
+            }));
         }
         let fit = &settings.student_training;
         let n = fit.updates * u64::from(fit.batch);
         let sampled = self.sampled_sets()?;
-        for _ in 0..seeds {
-            for (arm, _) in self.students() {
+        let student = self.student_is();
+        for cell in 0..seeds {
+            for arm in self.students() {
+                let of = json!([student, cell, arm]);
+                let (arm, _) = arm;
                 if arm == Arm::InContext {
                     let context = u64::from(settings.readouts.context_rows) * row;
                     let stems = stems.len() as u64;
                     steps.push(step(
                         "read a model",
+                        of,
                         stems,
                         asked + stems * context,
                         1,
@@ -291,20 +339,23 @@ impl World<'_> {
                 }
                 steps.push(step(
                     "train a student and read it",
+                    of.clone(),
                     n,
                     n * row,
                     TRAINING,
                     self.weight_bytes(fit.part),
                 ));
-                steps.extend(capability());
+                steps.extend(capability(of.clone()));
                 if settings.readouts.choices > 0 {
                     let n = 11 * u64::from(settings.readouts.choices);
-                    steps.push(step("ask a student", n, n * row, 1, n * 200));
+                    let of = json!([of, "choices"]);
+                    steps.push(step("ask a student", of, n, n * row, 1, n * 200));
                 }
-                for (_, prompts, per_prompt, tokens) in &sampled {
+                for (name, prompts, per_prompt, tokens) in &sampled {
                     let n = prompts.len() as u64 * u64::from(*per_prompt);
                     steps.push(step(
                         "ask a student",
+                        json!([of, name]),
                         n,
                         n * (row / 2 + *tokens as u64),
                         1,
@@ -315,9 +366,48 @@ impl World<'_> {
         }
         if settings.readouts.judged > 0 {
             let n = u64::from(settings.readouts.judged);
-            steps.push(step("ask the base as a judge", n, n * row * 2, 1, n * 60));
+            let of = json!([student, n]);
+            steps.push(step(
+                "ask the base as a judge",
+                of,
+                n,
+                n * row * 2,
+                1,
+                n * 60,
+            ));
         }
         Ok(steps)
+    }
+
+    /// Returns what every step depends on.
+    fn common(&self) -> Value {
+        let of = &self.settings.experiment;
+        json!([of.base, of.form, of.date, of.precision, of.seed])
+    }
+
+    /// Returns what makes the teacher of a target.
+    fn teacher_is(&self, target: usize) -> Value {
+        let settings = self.settings;
+        let training = match settings.teacher.kind {
+            TeacherKind::Prompt => None,
+            TeacherKind::FineTune | TeacherKind::Both => Some(&settings.teacher_training),
+        };
+        json!([settings.preference, settings.teacher, training, target])
+    }
+
+    /// Returns what makes a student, but for its arm and seed; a little more than that, so that none is left out.
+    fn student_is(&self) -> Value {
+        let settings = self.settings;
+        json!([
+            self.teacher_is(0),
+            settings.experiment.foreign_base,
+            settings.experiment.cloned_base,
+            settings.channel,
+            settings.filter,
+            settings.student,
+            settings.student_training,
+            settings.readouts
+        ])
     }
 
     /// Returns the tokens of a number row, prompt and completion: exact prompts, a typical list.
