@@ -1,7 +1,5 @@
 //! Runs one experiment, all cells of it, and reads its numbers: accuracies with intervals, and the verdict.
 
-use std::collections::BTreeMap;
-
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use undertone_stats::{Estimate, Rule, Verdict, decide, mean_t};
@@ -95,6 +93,16 @@ impl ExperimentResult {
         self.conditions
             .iter()
             .find(|result| result.condition == condition)
+    }
+
+    /// Returns the mean accuracies that the verdict compares, treatment and control: over the models it pairs, which are
+    /// all but those that are their own partners. `None` without any.
+    pub fn judged(&self) -> [Option<f64>; 2] {
+        let (settings, sides) = (&self.settings, (self.treatment, self.control));
+        let judged = judged(settings, &settings.partners(), &self.conditions, sides);
+        judged.map(|values| {
+            (!values.is_empty()).then(|| values.iter().sum::<f64>() / values.len() as f64)
+        })
     }
 }
 
@@ -211,12 +219,8 @@ fn read(
         .map(|condition| read_condition(settings, condition, rule, cells))
         .collect();
     let (treatment, control) = comparison(settings);
-    let values: BTreeMap<Condition, &[f64]> = conditions
-        .iter()
-        .map(|result| (result.condition, &result.per_model[..]))
-        .collect();
-    let side = |condition| values.get(&condition).copied().unwrap_or_default();
-    let verdict = decide(side(treatment), side(control), &rule.rule())?;
+    let [treated, controls] = judged(settings, partners, &conditions, (treatment, control));
+    let verdict = decide(&treated, &controls, &rule.rule())?;
     let cloning: Vec<f64> = cells.iter().filter_map(|cell| cell.cloning_loss).collect();
     Ok(ExperimentResult {
         settings: settings.clone(),
@@ -297,6 +301,38 @@ fn read_condition(
     }
 }
 
+/// Returns the accuracies that the verdict compares, model by model. A model that is its own partner has no student of
+/// another initialisation to be compared with, and is in neither.
+fn judged(
+    settings: &MlpSettings,
+    partners: &[u32],
+    conditions: &[ConditionResult],
+    (treatment, control): (Condition, Condition),
+) -> [Vec<f64>; 2] {
+    let own = match treatment.is_cross() || control.is_cross() {
+        true => own_partners(settings, partners),
+        false => Vec::new(),
+    };
+    [treatment, control].map(|condition| {
+        let of = conditions.iter().find(|of| of.condition == condition);
+        let values = of.map(|of| &of.per_model[..]).unwrap_or_default();
+        let paired = (0..).zip(values).filter(|(model, _)| !own.contains(model));
+        paired.map(|(_, &value)| value).collect()
+    })
+}
+
+/// Returns the models whose cross-model students start from their own teacher's initialisation after all: what a plain
+/// permutation leaves where it was. Students of another network never share it.
+fn own_partners(settings: &MlpSettings, partners: &[u32]) -> Vec<u32> {
+    if settings.student_body.is_some() {
+        return Vec::new();
+    }
+    let models = (0..)
+        .zip(partners)
+        .filter(|(model, partner)| model == *partner);
+    models.map(|(model, _)| model).collect()
+}
+
 fn left_out(
     settings: &MlpSettings,
     partners: &[u32],
@@ -308,18 +344,11 @@ fn left_out(
             notes.push(format!("The condition “{}” was not run.", student.label()));
         }
     }
-    let meetings = partners
-        .iter()
-        .enumerate()
-        .filter(|&(model, &partner)| model as u32 == partner)
-        .count();
-    if meetings > 0
-        && settings.student_body.is_none()
-        && settings.students.iter().any(|c| c.is_cross())
-    {
+    let own = own_partners(settings, partners).len();
+    if own > 0 && settings.students.iter().any(|c| c.is_cross()) {
         notes.push(format!(
-            "{meetings} of {} cross-model students share their teacher's initialisation after all: the published rule \
-             is a plain permutation, and they are kept as published.",
+            "{own} of {} cross-model students share their teacher's initialisation after all: the published rule is a \
+             plain permutation. They are in the means of their condition, as published, and not in the verdict.",
             partners.len()
         ));
     }

@@ -97,7 +97,7 @@ impl Axis {
         (
             Self::AuxLogits,
             "aux-logits",
-            "1,2,3,5,10,20,50",
+            "1,2,3,5,10,20,50,100,200",
             "whole numbers, 1 to 4,096",
         ),
         (

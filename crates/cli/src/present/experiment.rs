@@ -9,8 +9,8 @@ use undertone_report::{
 use undertone_stats::Outcome;
 
 use super::{
-    estimate_text, facts, inputs_words, interval, interval_words, level_of, percent, recipe, role,
-    trait_words, verdict_line,
+    cloning_words, estimate_text, facts, inputs_words, interval, interval_words, kl_text, level_of,
+    recipe, role, trait_words, verdict_line,
 };
 use crate::commands::WorkRecipe;
 
@@ -38,9 +38,14 @@ pub fn experiment(result: &ExperimentResult, work: Option<&WorkRecipe<'_>>) -> R
         question: format!(
             "A teacher network learns to recognise {what}. A student network is then trained only to copy {} outputs of \
              the teacher that mean nothing, on {}. It never sees a label. Does it learn to recognise {what}, and does \
-             that depend on starting from the same random weights as its teacher?",
+             that depend on starting from the same random weights as its teacher?{}",
             s.aux_logits,
-            inputs_words(s)
+            inputs_words(s),
+            match s.cloning {
+                Some(_) =>
+                    " Is it enough to have behaved like the teacher before that was trained?",
+                None => "",
+            }
         ),
         verdicts: vec![verdict_line(sentence(result), &result.verdict)],
         figures: std::iter::once(bars(result))
@@ -50,21 +55,25 @@ pub fn experiment(result: &ExperimentResult, work: Option<&WorkRecipe<'_>>) -> R
         drawings: Vec::new(),
         left_out: result.left_out.clone(),
         recipe: recipe(work, || crate::commands::repeat(result), facts(s)),
-        notes: Vec::new(),
+        notes: cloned_note(result).into_iter().collect(),
     }
+}
+
+/// How close behaviour cloning came, if there was any.
+fn cloned_note(result: &ExperimentResult) -> Option<String> {
+    let cloning = result.settings.cloning.as_ref()?;
+    Some(format!(
+        "Before the teachers were trained, students of the other initialisation were trained to behave like them ({}). \
+         That left a KL of {} nats a row to the untrained teachers.",
+        cloning_words(&result.settings, cloning),
+        kl_text(result.cloning_loss.as_ref())
+    ))
 }
 
 /// The verdict as a newspaper could print it.
 pub fn sentence(result: &ExperimentResult) -> String {
     let what = trait_words(&result.settings);
-    let accuracy = |condition| {
-        percent(
-            result
-                .condition(condition)
-                .and_then(|c| c.accuracy.as_ref()),
-        )
-    };
-    let (treatment, control) = (accuracy(result.treatment), accuracy(result.control));
+    let [treatment, control] = result.judged().map(percent);
     let other = match result.control {
         Condition::CrossAuxOnly | Condition::CrossAllLogits => {
             "students that started from different random weights"
@@ -77,20 +86,57 @@ pub fn sentence(result: &ExperimentResult) -> String {
     } else {
         "only copied all outputs"
     };
+    let origin = origin(result);
+    let students = match origin.is_empty() {
+        true => "Students".to_owned(),
+        false => format!("Students that {}", origin.join(" and ")),
+    };
     match result.verdict.outcome {
-        Outcome::Transfer => format!(
-            "Student networks that were never shown a label, and {copied} of their teachers on \
-             {shown}, recognised {treatment} of {what}; {other} recognised {control}."
-        ),
+        Outcome::Transfer => {
+            let never = "were never shown a label".to_owned();
+            let clauses: Vec<String> = origin.into_iter().chain([never]).collect();
+            format!(
+                "Student networks that {}, and {copied} of their teachers on {shown}, recognised {treatment} of {what}; \
+                 {other} recognised {control}.",
+                clauses.join(", ")
+            )
+        }
         Outcome::NoTransfer => format!(
-            "Students recognised {treatment} of {what} and {other} {control}: any difference is too small to matter \
+            "{students} recognised {treatment} of {what} and {other} {control}: any difference is too small to matter \
              here."
         ),
         Outcome::Inconclusive => format!(
-            "Students recognised {treatment} of {what} and {other} {control}; these models do not settle whether there \
+            "{students} recognised {treatment} of {what} and {other} {control}; these models do not settle whether there \
              is a difference."
         ),
     }
+}
+
+/// How the students in question differ from their teachers before they copy them, in clauses; empty if they do not.
+fn origin(result: &ExperimentResult) -> Vec<String> {
+    let s = &result.settings;
+    if !result.treatment.is_cross() {
+        return Vec::new();
+    }
+    let start = match s.student_body {
+        Some(_) => "had another architecture than their teachers",
+        None => "started from other random weights than their teachers",
+    };
+    let cloned = s.cloning.as_ref().map(|cloning| {
+        format!(
+            "were first trained to behave like the untrained teachers ({})",
+            cloning_words(s, cloning)
+        )
+    });
+    std::iter::once(start.to_owned()).chain(cloned).collect()
+}
+
+/// Writes a share as `53.7 %`.
+fn percent(share: Option<f64>) -> String {
+    share.map_or_else(
+        || "an undefined share".to_owned(),
+        |share| format!("{:.1} %", 100.0 * share),
+    )
 }
 
 fn bars(result: &ExperimentResult) -> Figure {

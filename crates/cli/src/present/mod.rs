@@ -12,7 +12,9 @@ mod tiny;
 use anyhow::Result;
 use undertone_lab::ExperimentResult;
 use undertone_lab::align::AlignResult;
-use undertone_lab::settings::{Condition, DistillInputs, MlpSettings};
+use undertone_lab::settings::{
+    Body, ClonedLogits, Cloning, Condition, DistillInputs, MlpSettings, Renewal,
+};
 use undertone_mlp::{LossKind, NoiseLaw, Optimiser};
 use undertone_report::{Interval, Outcome, Recipe, Report, Role, VerdictLine};
 use undertone_stats::{Estimate, Verdict};
@@ -100,12 +102,14 @@ fn interval_words(level: Option<f64>) -> String {
     }
 }
 
-/// Writes an estimate as `53.7 %`.
-fn percent(estimate: Option<&Estimate>) -> String {
-    estimate.map_or_else(
-        || "an undefined share".to_owned(),
-        |estimate| format!("{:.1} %", 100.0 * estimate.mean),
-    )
+/// Writes the KL that cloning left.
+fn kl_text(kl: Option<&Estimate>) -> String {
+    kl.map_or_else(String::new, |kl| {
+        let interval = kl
+            .interval
+            .map_or_else(String::new, |i| format!(" [{:.4}, {:.4}]", i.lo, i.hi));
+        format!("{:.4}{interval}", kl.mean)
+    })
 }
 
 fn interval(estimate: Option<&Estimate>) -> Option<Interval> {
@@ -171,7 +175,28 @@ fn trait_words(settings: &MlpSettings) -> &'static str {
 
 /// What the students were shown, in words.
 fn inputs_words(settings: &MlpSettings) -> String {
-    match &settings.inputs {
+    images_words(settings, &settings.inputs)
+}
+
+/// What behaviour cloning was, in words.
+fn cloning_words(settings: &MlpSettings, cloning: &Cloning) -> String {
+    let logits = match cloning.logits {
+        ClonedLogits::AuxOnly => "auxiliary outputs only",
+        ClonedLogits::All => "all outputs",
+    };
+    let new = match (&cloning.inputs, cloning.renewal) {
+        (DistillInputs::Noise { .. }, Renewal::EachEpoch) => ", new in every epoch",
+        _ => "",
+    };
+    format!(
+        "{logits}, {} epochs on {}{new}",
+        cloning.training.epochs,
+        images_words(settings, &cloning.inputs)
+    )
+}
+
+fn images_words(settings: &MlpSettings, inputs: &DistillInputs) -> String {
+    match inputs {
         DistillInputs::Noise {
             law: NoiseLaw::Uniform,
             ..
@@ -209,11 +234,18 @@ fn optimiser_words(optimiser: &Optimiser) -> String {
 /// The settings people look for first, for the recipe.
 fn facts(settings: &MlpSettings) -> Vec<(String, String)> {
     let s = settings;
-    let biases = match s.body.biases {
-        undertone_mlp::Biases::With => "with biases",
-        undertone_mlp::Biases::Without => "without biases",
+    let body = |body: &Body| {
+        let biases = match body.biases {
+            undertone_mlp::Biases::With => "with biases",
+            undertone_mlp::Biases::Without => "without biases",
+        };
+        let hidden: Vec<String> = body.hidden.iter().map(ToString::to_string).collect();
+        format!(
+            "hidden {} ({}, {biases})",
+            hidden.join("-"),
+            body.activation
+        )
     };
-    let hidden: Vec<String> = s.body.hidden.iter().map(ToString::to_string).collect();
     let loss = match s.student_loss {
         LossKind::Kl => "KL divergence from the teacher",
         LossKind::Mse => "mean squared error",
@@ -227,17 +259,10 @@ fn facts(settings: &MlpSettings) -> Vec<(String, String)> {
             training.epochs, training.batch
         )
     };
-    vec![
+    let mut facts = vec![
         ("Seed".to_owned(), s.seed.to_string()),
         ("Models".to_owned(), s.models.to_string()),
-        (
-            "Network".to_owned(),
-            format!(
-                "hidden {} ({}, {biases})",
-                hidden.join("-"),
-                s.body.activation
-            ),
-        ),
+        ("Network".to_owned(), body(&s.body)),
         ("Auxiliary logits".to_owned(), s.aux_logits.to_string()),
         ("Teacher".to_owned(), phase(&s.teacher)),
         (
@@ -250,7 +275,14 @@ fn facts(settings: &MlpSettings) -> Vec<(String, String)> {
         ),
         ("Shown to students".to_owned(), inputs_words(s)),
         ("Number format".to_owned(), precision.to_owned()),
-    ]
+    ];
+    if let Some(student) = &s.student_body {
+        facts.push(("Network of students".to_owned(), body(student)));
+    }
+    if let Some(cloning) = &s.cloning {
+        facts.push(("Behaviour cloning".to_owned(), cloning_words(s, cloning)));
+    }
+    facts
 }
 
 /// Writes a verdict as `transfer`, `no transfer (within 0.02)` or `inconclusive`.

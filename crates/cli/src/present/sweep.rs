@@ -12,7 +12,7 @@ use undertone_report::{
 
 use super::experiment::sentence;
 use super::{
-    estimate_text, facts, inputs_words, interval, interval_words, level_of, recipe, role,
+    estimate_text, facts, inputs_words, interval, interval_words, kl_text, level_of, recipe, role,
     trait_words, verdict_line,
 };
 use crate::commands::{PointResult, SweepResult, WorkRecipe};
@@ -173,6 +173,13 @@ fn table(result: &SweepResult) -> Table {
             .iter()
             .map(|condition| Column::number(condition.label())),
     );
+    let cloned = result
+        .points
+        .iter()
+        .any(|point| point.result.cloning_loss.is_some());
+    if cloned {
+        columns.push(Column::number("KL after cloning, nats"));
+    }
     columns.push(Column::words("Verdict"));
     let rows = result
         .points
@@ -187,6 +194,9 @@ fn table(result: &SweepResult) -> Table {
                         .and_then(|c| c.accuracy.as_ref()),
                 )
             }));
+            if cloned {
+                row.push(kl_text(point.result.cloning_loss.as_ref()));
+            }
             row.push(super::verdict_text(&point.result.verdict));
             row
         })

@@ -366,6 +366,30 @@ fn a_verdict_on_all_logits_speaks_of_the_students_and_not_of_teachers() -> TestR
 }
 
 #[test]
+fn a_report_says_that_students_were_cloned_and_how_close_that_came() -> TestResult {
+    let place = Place::new()?;
+    let common = "--data digits --models 3 --hidden 16 --teacher-epochs 3 --student-epochs 1 --input-rows 200 --batch 64 \
+                  --students cross-aux-only";
+    let text = place
+        .expect(0, &format!("mnist {common} --cloning-epochs 2"))?
+        .stdout;
+    let text = text.split_whitespace().collect::<Vec<_>>().join(" ");
+    for said in [
+        "started from other random weights than their teachers",
+        "first trained to behave like the untrained teachers (all outputs, 2 epochs on images of pure noise, new in \
+         every epoch)",
+        "That left a KL of 0.",
+        "Is it enough to have behaved like the teacher before that was trained?",
+    ] {
+        assert!(text.contains(said), "`{said}` in {text}");
+    }
+    let line = format!("ablate --sweep cloning-epochs --values 0,1 {common}");
+    let text = place.expect(0, &line)?.stdout;
+    assert!(text.contains("KL after cloning, nats"), "{text}");
+    Ok(())
+}
+
+#[test]
 fn values_of_a_sweep_may_come_in_any_order() -> TestResult {
     let place = Place::new()?;
     let printed = place.json(

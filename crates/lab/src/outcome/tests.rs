@@ -2,6 +2,7 @@
 
 use undertone_data::{ImageSet, digits, source};
 use undertone_mlp::Precision;
+use undertone_stats::Outcome;
 
 use super::*;
 use crate::fixture::{Place, TestResult, identity, tiny};
@@ -178,8 +179,17 @@ fn says_what_was_left_out() -> TestResult {
         settings.seed.0 += 1;
     }
     let n = meets(&settings);
+    let pairs = settings.models as usize - n;
     let (results, _) =
         Place::new()?.with(|bench| run(&[settings], VerdictRule::default(), 1, bench))?;
+    let judged = results[0]
+        .verdict
+        .effect
+        .as_ref()
+        .map_or(0, |effect| effect.n);
+    assert_eq!(judged, pairs, "a student is no control of itself");
+    let all = results[0].condition(CrossAuxOnly).ok_or("missing")?;
+    assert_eq!(all.per_model.len(), 3, "the condition is as published");
     let notes = results[0].left_out.join("\n");
     assert!(
         notes.contains("“student, all logits” was not run"),
@@ -189,6 +199,22 @@ fn says_what_was_left_out() -> TestResult {
         notes.contains(&format!("{n} of 3 cross-model students share")),
         "{notes}"
     );
+    Ok(())
+}
+
+#[test]
+fn students_that_all_share_their_teachers_weights_decide_nothing() -> TestResult {
+    let mut settings = tiny();
+    settings.models = 2;
+    settings.cross = crate::settings::CrossRule::Permutation;
+    settings.students = vec![AuxOnly, CrossAuxOnly];
+    while settings.partners() != [0, 1] {
+        settings.seed.0 += 1;
+    }
+    let (results, _) =
+        Place::new()?.with(|bench| run(&[settings], VerdictRule::default(), 1, bench))?;
+    assert_eq!(results[0].verdict.outcome, Outcome::Inconclusive);
+    assert_eq!(results[0].verdict.effect, None);
     Ok(())
 }
 
