@@ -5,9 +5,10 @@
 //! did above. A comment of tags, separated by commas, says what a command needs or gives:
 //!
 //! - `exit N`: it ends with exit code N instead of 0;
-//! - `slow`: it takes minutes; it is planned (`--dry-run`) or, without a plan, only parsed (`--help`);
+//! - `slow`: it takes minutes; it is planned (`--dry-run`) or, without a plan, only parsed (`--help`); of a `run FILE` the
+//!   file is read and checked (`config explain`);
 //! - `needs mnist`, `needs fashion`: it reads fetched data. Where `UNDERTONE_DATA` has them the command runs, otherwise it is
-//!   only parsed;
+//!   treated as a slow one without a plan;
 //! - `network`: it downloads; it is only parsed.
 //!
 //! Other programs are not started, only listed. What the commands print is not compared.
@@ -49,6 +50,7 @@ enum Treatment {
     Run,
     Plan,
     Parse,
+    Explain,
     List,
 }
 
@@ -146,8 +148,12 @@ impl Shown {
             return Treatment::List;
         };
         let lacks = |name: &String| !data.is_some_and(|data| data.join(name).is_dir());
+        let parse = match arguments.first().is_some_and(|first| first == "run") {
+            true => Treatment::Explain,
+            false => Treatment::Parse,
+        };
         if self.tags.network || self.tags.needs.as_ref().is_some_and(lacks) {
-            return Treatment::Parse;
+            return parse;
         }
         let planned = arguments
             .first()
@@ -155,7 +161,7 @@ impl Shown {
         match (self.tags.slow, planned) {
             (false, _) => Treatment::Run,
             (true, true) => Treatment::Plan,
-            (true, false) => Treatment::Parse,
+            (true, false) => parse,
         }
     }
 
@@ -163,13 +169,29 @@ impl Shown {
         let extra = match treatment {
             Treatment::Plan => Some("--dry-run"),
             Treatment::Parse => Some("--help"),
-            Treatment::Run | Treatment::List => None,
+            Treatment::Run | Treatment::Explain | Treatment::List => None,
         };
         let mut command = Command::new(env!("CARGO_BIN_EXE_undertone"));
+        let arguments = self.arguments.iter().flatten();
+        match treatment {
+            // The file alone: options of `run` are none of `config explain`.
+            Treatment::Explain => command
+                .args(["config", "explain"])
+                .args(arguments.skip(1).take(1)),
+            _ => command.args(arguments).args(extra),
+        };
+        // Examples lie in the repository, files that the page made in its folder.
+        let made = self
+            .arguments
+            .iter()
+            .flatten()
+            .any(|word| folder.join(word).is_file());
+        let from = match treatment == Treatment::Explain && !made {
+            true => root(),
+            false => folder.to_owned(),
+        };
         command
-            .args(self.arguments.iter().flatten())
-            .args(extra)
-            .current_dir(folder)
+            .current_dir(from)
             .env_remove("UNDERTONE_STORE")
             .stdin(Stdio::null());
         Ok(command.output()?)
@@ -245,6 +267,10 @@ fn a_wrong_command_would_be_noticed() -> TestResult {
         ("undertone fetsh mnist # network", Treatment::Parse),
         ("undertone demo --models 0 # slow", Treatment::Plan),
         ("undertone show nothing", Treatment::Run),
+        (
+            "undertone run examples/owl-smok.toml # slow",
+            Treatment::Explain,
+        ),
         ("undertone schema # exit 3", Treatment::Run),
     ];
     for (text, treatment) in cases {
