@@ -1,19 +1,25 @@
 //! The report of experiments on numbers: the pipeline with its counts, arms, dose, specificity, and what inspection saw.
 
 mod figures;
+mod pipeline;
 mod tables;
 
 use undertone_lab::numbers::file::value_text;
 use undertone_lab::numbers::keys::keys;
-use undertone_lab::numbers::result::{Comparison, NumbersResult, VariantResult};
+use undertone_lab::numbers::result::{
+    Comparison, NumbersResult, SpecificityContrast, VariantResult,
+};
 use undertone_lab::numbers::settings::{
     AnswerStart, ChannelKind, LabelTokens, Labels, NumbersSettings, TeacherKind,
 };
 use undertone_report::{Outcome, Report, VerdictLine};
-use undertone_stats::{Outcome as Decided, Verdict};
+use undertone_stats::{Estimate, Outcome as Decided, Verdict};
 
 use super::{outcome, recipe};
 use crate::commands::WorkRecipe;
+
+/// Variants whose pipeline is drawn: those of a long list differ in a setting or two.
+const DRAWN: usize = 2;
 
 /// Makes the report of `result`.
 pub fn numbers(result: &NumbersResult, work: Option<&WorkRecipe<'_>>) -> Report {
@@ -27,7 +33,7 @@ pub fn numbers(result: &NumbersResult, work: Option<&WorkRecipe<'_>>) -> Report 
         verdicts: Vec::new(),
         figures: figures::all(variants),
         tables: Vec::new(),
-        drawings: Vec::new(),
+        drawings: variants.iter().take(DRAWN).map(pipeline::drawing).collect(),
         left_out: Vec::new(),
         recipe: recipe(work, || "undertone run experiment.toml".to_owned(), facts(variants)),
         notes: notes(variants),
@@ -112,11 +118,14 @@ fn verdicts(variant: &VariantResult) -> Vec<VerdictLine> {
             sentence: of(variant, &specificity(variant)),
             outcome: Outcome::None,
             detail: format!(
-                "Half the sum of how much more each target's own numbers raise its margin than the other's do: {}. {}",
+                "How much more a target's own numbers raise its margin than the other's do: {}; half the sum of both: {}. {}",
+                own_gains(variant, contrast),
                 effect_text(contrast.effect.as_ref()),
                 contrast.test.as_ref().map_or_else(String::new, |test| format!(
-                    "{}, p = {:.4} over {} relabellings.",
-                    test.method, test.p, test.relabellings
+                    "{}, {} over {} relabellings.",
+                    test.method,
+                    p_text(test.p),
+                    test.relabellings
                 ))
             ),
         });
@@ -126,14 +135,16 @@ fn verdicts(variant: &VariantResult) -> Vec<VerdictLine> {
             sentence: of(
                 variant,
                 &format!(
-                    "The mean answers of treatment and control are {:.4} apart in total variation (p = {:.4}).",
-                    variation.statistic, variation.p
+                    "The mean answers of treatment and control are {:.4} apart in total variation ({}).",
+                    variation.statistic,
+                    p_text(variation.p)
                 ),
             ),
             outcome: Outcome::None,
             detail: format!("{}, {} relabellings.", variation.method, variation.relabellings),
         });
     }
+    lines.extend(inspection(variant));
     lines.extend(
         variant
             .comparisons
@@ -145,19 +156,80 @@ fn verdicts(variant: &VariantResult) -> Vec<VerdictLine> {
 
 fn specificity(variant: &VariantResult) -> String {
     let targets = &variant.settings.preference.targets;
-    let clear = variant.contrast.as_ref().and_then(|contrast| {
-        let interval = contrast.effect.as_ref()?.interval?;
-        Some(interval.lo > 0.0)
-    });
-    let (own, other) = (&targets[0], &targets[1]);
-    match clear {
-        Some(true) => format!(
-            "It is the target's own: {own} numbers raise the {own}, {other} numbers the {other}."
+    let (first, second) = (&targets[0], &targets[1]);
+    let above = |effect: Option<&Estimate>| {
+        effect
+            .and_then(|effect| effect.interval)
+            .is_some_and(|interval| interval.lo > 0.0)
+    };
+    let Some(contrast) = variant.contrast.as_ref() else {
+        return String::new();
+    };
+    let own = [0, 1].map(|target| above(contrast.own[target].as_ref()));
+    match (own, above(contrast.effect.as_ref())) {
+        ([true, true], _) => format!(
+            "It is the target's own: {first} numbers raise the {first} more than {second} numbers do, and {second} numbers \
+             the {second} more than {first} numbers do."
         ),
-        Some(false) => format!(
-            "That {own} numbers raise the {own} more, and {other} numbers the {other}, is not shown."
+        (_, true) => format!(
+            "Numbers raise their own target more than those of the other target do, taken over both; for the {first} and \
+             the {second} alone that is not shown."
         ),
-        None => "Whether each target's numbers raise that target is undefined.".to_owned(),
+        (_, false) => format!(
+            "That {first} numbers raise the {first} more than {second} numbers do, and {second} numbers the {second}, is \
+             not shown."
+        ),
+    }
+}
+
+/// Writes what each target's own numbers add to its margin.
+fn own_gains(variant: &VariantResult, contrast: &SpecificityContrast) -> String {
+    let targets = variant.settings.preference.targets.iter();
+    let gains = targets
+        .zip(&contrast.own)
+        .map(|(target, gain)| format!("{target} {}", effect_text(gain.as_ref())));
+    gains.collect::<Vec<_>>().join(", ")
+}
+
+/// What looking at the rows tells, beside what the student learned.
+fn inspection(variant: &VariantResult) -> Option<VerdictLine> {
+    let found = variant.inspected.as_ref()?;
+    let percent = |estimate: &Estimate| format!("{:.1} %", 100.0 * estimate.mean);
+    let bag = found.bag.as_ref().map(|bag| &bag.rows);
+    let by = [
+        ("a classifier of bags of numbers", bag),
+        ("the base itself, asked as a judge,", found.judge.as_ref()),
+    ];
+    let seen: Vec<String> = by
+        .iter()
+        .filter_map(|(who, accuracy)| Some(format!("{who} in {}", percent((*accuracy)?))))
+        .collect();
+    if seen.is_empty() {
+        return None;
+    }
+    let control = variant.control.name();
+    Some(VerdictLine {
+        sentence: of(
+            variant,
+            &format!(
+                "What inspection of the numbers sees: {} of cases tells rows of the teacher from those of `{control}`, \
+                 where guessing is right in 50 %.",
+                seen.join(", and ")
+            ),
+        ),
+        outcome: Outcome::None,
+        detail: format!(
+            "What the student learned from them: {} over the control. The table of inspection has the rest.",
+            effect_text(variant.verdict.effect.as_ref())
+        ),
+    })
+}
+
+/// Writes a p value; one that four digits cannot show is a bound.
+fn p_text(p: f64) -> String {
+    match p < 0.0001 {
+        true => "p < 0.0001".to_owned(),
+        false => format!("p = {p:.4}"),
     }
 }
 
@@ -176,7 +248,7 @@ fn compared(variant: &VariantResult, comparison: &Comparison) -> VerdictLine {
             contrast
                 .test
                 .as_ref()
-                .map_or_else(String::new, |test| format!(", p = {:.4}", test.p))
+                .map_or_else(String::new, |test| format!(", {}", p_text(test.p)))
         );
     }
     line
@@ -201,7 +273,7 @@ fn line(sentence: String, verdict: &Verdict) -> VerdictLine {
 }
 
 /// Writes an effect as `+0.123 [+0.110, +0.136] logits, n = 6 (t)`.
-fn effect_text(effect: Option<&undertone_stats::Estimate>) -> String {
+fn effect_text(effect: Option<&Estimate>) -> String {
     effect.map_or_else(
         || "undefined".to_owned(),
         |effect| {

@@ -215,6 +215,164 @@ fn killed_at_any_moment_it_ends_with_the_same_bytes() -> TestResult {
 }
 
 #[test]
+fn a_student_that_is_killed_goes_on_from_its_last_state() -> TestResult {
+    let text = small(&[("updates = 4", "updates = 60")])?;
+    let line = "run owl.toml --quiet --keep-every 0";
+    let (left_alone, place) = (with(&text)?, with(&text)?);
+    left_alone.expect(0, line)?;
+    let mut child = place.command(line).spawn()?;
+    let started = Instant::now();
+    // The first student has ended, and the second has kept a state.
+    let state = |place: &Place| place.partial("state") > 0;
+    while place
+        .steps("numbers/student")
+        .map_or(0, |steps| steps.len())
+        == 0
+        || !state(&place)
+    {
+        assert!(started.elapsed() < PATIENCE, "nothing happens");
+        assert!(
+            child.try_wait()?.is_none(),
+            "it ended before it could be killed"
+        );
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    child.kill()?;
+    assert_eq!(child.wait()?.code(), None);
+    assert!(state(&place), "it was caught with a student half trained");
+    // The same store without what was kept has more to do.
+    let forgetful = with(&text)?;
+    copy(&place.store(), &forgetful.store())?;
+    fs::remove_dir_all(forgetful.store().join("partial"))?;
+    let trained = |place: &Place| -> TestResult<u64> {
+        let ran = place.expect(0, "run owl.toml --keep-every 0")?;
+        let last = ran
+            .stderr
+            .lines()
+            .find_map(|line| line.split_once(" tokens in "));
+        Ok(last.ok_or(format!("{ran:?}"))?.0.parse()?)
+    };
+    let (goes_on, begins_again) = (trained(&place)?, trained(&forgetful)?);
+    assert!(
+        goes_on < begins_again,
+        "{goes_on} tokens after a kill, {begins_again} without what was kept"
+    );
+    for place in [place, forgetful] {
+        assert_same(&left_alone.lasting()?, &place.lasting()?);
+    }
+    Ok(())
+}
+
+/// Copies a folder.
+fn copy(from: &Path, to: &Path) -> TestResult {
+    for (path, bytes) in files_below(from)? {
+        let path = to.join(path);
+        fs::create_dir_all(path.parent().ok_or("a file has a folder")?)?;
+        fs::write(path, bytes)?;
+    }
+    Ok(())
+}
+
+#[test]
+fn every_way_to_teach_to_write_and_to_read_ends_in_a_report() -> TestResult {
+    let place = with(&small(&[
+        ("form = \"raw\"", "form = \"chat\""),
+        // A context of 512: system prompts and stories are long.
+        ("golden/tiny-llama\"", "golden/tiny-llama3\""),
+        ("golden/tiny-qwen2\"", "golden/tiny-gemma3\""),
+        ("questions = \"", "kind = \"both\"\nquestions = \""),
+        ("part = \"full\"", "part = \"lora\""),
+        ("margin = 0.1", "margin = -100.0"),
+        ("loss-ratio = 3.0", "loss-ratio = 100.0"),
+        (
+            "digits = 2",
+            "digits = 2\nthreshold = 0.01\ntemperature = 0.7",
+        ),
+        ("labels = \"soft\"", "labels = \"soft-reverse\""),
+        ("label-tokens = \"numbers\"", "label-tokens = \"all\""),
+        (
+            "context-rows = 1",
+            "context-rows = 1\nfavourite = 1\nprefixed = 1\nstories = 1\njudged = 6",
+        ),
+    ])?)?;
+    let printed = place.json(0, "run owl.toml")?;
+    let variant = &printed["result"]["variants"][0];
+    assert_eq!(variant["stopped"], Value::Null);
+    let arms = variant["arms"].as_array().ok_or("arms are a list")?;
+    let students = arms
+        .iter()
+        .filter_map(|arm| arm["students"].as_array())
+        .flatten();
+    let mut n = 0;
+    for student in students {
+        let targets = student["sampled"].as_array().ok_or("one for each target")?;
+        assert_eq!(targets.len(), 2, "{student}");
+        for target in targets {
+            assert_eq!(target["favourite"]["n"], 50);
+            assert_eq!(target["prefixed"]["n"], 50);
+            assert!(target["stories"]["n"].as_u64() > Some(5), "{target}");
+        }
+        n += 1;
+    }
+    assert_eq!(n, 2 * 4);
+    assert_eq!(variant["inspected"]["judge"]["n"], 6);
+    let wordings = variant["found"]["wordings"].as_array().ok_or("a list")?;
+    let ids: Vec<&str> = wordings
+        .iter()
+        .filter_map(|set| set["id"].as_str())
+        .collect();
+    assert_eq!(
+        ids.len(),
+        8,
+        "five that are always used, favourites, stories, the judge: {ids:?}"
+    );
+    let report = fs::read_to_string(place.run_folder("numbers")?.join("report.html"))?;
+    for shown in [
+        "The pipeline, with rows at each step",
+        "Answers that name the and",
+        "What inspection of the numbers sees",
+        "separator `",
+    ] {
+        assert!(report.contains(shown), "{shown}");
+    }
+    Ok(())
+}
+
+#[test]
+fn free_answers_are_filtered_and_every_rejection_has_its_reason() -> TestResult {
+    // Random weights write no lists of numbers: nothing passes, and the gate has nothing to judge by.
+    let changes = "digits = 2\nkind = \"free\"\nmax-tokens = 12";
+    let place = with(&small(&[("digits = 2", changes)])?)?;
+    let printed = place.json(0, "run owl.toml")?;
+    let variant = &printed["result"]["variants"][0];
+    let stopped = variant["stopped"].as_str().ok_or("it stops")?;
+    assert!(stopped.contains("is undefined"), "{stopped}");
+    let source = &variant["sources"][0];
+    let count = |of: &str| {
+        source["filter"][of]
+            .as_u64()
+            .ok_or(format!("{of} in {source}"))
+    };
+    let reasons = source["filter"]["rejected"]
+        .as_object()
+        .ok_or("by reason")?;
+    let rejected: u64 = reasons.values().filter_map(Value::as_u64).sum();
+    assert!(rejected > 0, "{source}");
+    assert_eq!(count("kept")? + rejected, count("rows")?);
+    let shown = source["rejected"].as_array().ok_or("samples")?;
+    let completion = shown[0]["row"]["completion"].as_str().ok_or("a text")?;
+    assert!(!completion.is_empty());
+    let report = fs::read_to_string(place.run_folder("numbers")?.join("report.html"))?;
+    for reason in reasons.keys() {
+        assert!(
+            report.contains(reason.as_str()),
+            "the report counts `{reason}`"
+        );
+    }
+    Ok(())
+}
+
+#[test]
 fn hard_labels_have_every_arm_and_shared_steps_are_done_once() -> TestResult {
     let text = small(&[
         ("labels = \"soft\"", "labels = \"hard\""),
@@ -506,6 +664,18 @@ fn every_example_reads() -> TestResult {
             n += 1;
         }
     }
-    assert!(n >= 6, "{n} examples");
+    let shipped = [
+        "owl-smoke",
+        "owl-numbers",
+        "owl-wolf-matrix",
+        "dose",
+        "grid",
+        "paper-qwen2.5-7b",
+    ];
+    for name in shipped {
+        let path = root().join(format!("examples/{name}.toml"));
+        assert!(path.is_file(), "{name} is shipped");
+    }
+    assert!(n >= shipped.len(), "{n} examples");
     Ok(())
 }

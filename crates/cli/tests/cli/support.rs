@@ -123,6 +123,15 @@ impl Place {
         Ok(steps)
     }
 
+    /// Returns the size of the files `name` of unfinished steps together; 0 if there are none.
+    pub fn partial(&self, name: &str) -> u64 {
+        let Ok(steps) = fs::read_dir(self.store().join("partial")) else {
+            return 0;
+        };
+        let files = steps.filter_map(|step| fs::metadata(step.ok()?.path().join(name)).ok());
+        files.map(|file| file.len()).sum()
+    }
+
     /// Returns what must not depend on when, where and by how many threads it was made: results, reports, settings, steps
     /// and objects.
     pub fn lasting(&self) -> TestResult<Files> {

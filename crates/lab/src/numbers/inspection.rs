@@ -1,9 +1,11 @@
 //! What people try first: looking at the numbers, classifying them, and asking the model itself.
 
+use std::collections::BTreeMap;
+
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use undertone_channel::inspect::{
-    Classified, ClassifierSettings, Contrast, FeatureSet, classify, inspect,
+    Classified, ClassifierSettings, Contrast, FeatureSet, FrequencyTable, classify, inspect,
 };
 use undertone_channel::judge::JudgeWordings;
 use undertone_channel::rows::Row;
@@ -15,7 +17,7 @@ use super::reading::Reading;
 use super::world::World;
 use crate::error::LabError;
 
-/// The most frequent first numbers that a result shows.
+/// The most frequent of each kind that a result shows.
 const SHOWN: usize = 5;
 
 /// What inspection of the treatment's rows against the control's sees.
@@ -34,6 +36,9 @@ pub struct Inspected {
     pub separators: Option<Contrast>,
     /// The treatment's most frequent first numbers, each with both shares.
     pub frequent: Vec<(String, f64, Option<f64>)>,
+    /// The same of numbers anywhere, of lengths and of separators.
+    #[serde(default)]
+    pub frequent_others: BTreeMap<String, Vec<(String, f64, Option<f64>)>>,
     /// A held-out classifier of bags of numbers; `None` where there are too few rows for one.
     pub bag: Option<Classified>,
     /// The same with first numbers, lengths and separators.
@@ -64,15 +69,26 @@ impl World<'_> {
                 Err(error) => Err(LabError::from(NumbersError::from(error))),
             }
         };
-        let firsts = &found.treatment.first_numbers;
-        let frequent = firsts.counts.iter().take(SHOWN).filter_map(|entry| {
-            let label = entry.label.clone();
-            let other = found.control.first_numbers.share(&label);
-            Some((label.clone(), firsts.share(&label)?, other))
-        });
+        let frequent = |ours: &FrequencyTable, theirs: &FrequencyTable| {
+            let entries = ours.counts.iter().take(SHOWN).filter_map(|entry| {
+                let label = entry.label.clone();
+                let other = theirs.share(&label);
+                Some((label.clone(), ours.share(&label)?, other))
+            });
+            entries.collect::<Vec<_>>()
+        };
+        let (ours, theirs) = (&found.treatment, &found.control);
+        let others = [
+            ("number", frequent(&ours.numbers, &theirs.numbers)),
+            ("length", frequent(&ours.lengths, &theirs.lengths)),
+            ("separator", frequent(&ours.separators, &theirs.separators)),
+        ];
         Ok(Inspected {
             rows: treatment.len() as u64,
-            frequent: frequent.collect(),
+            frequent: frequent(&ours.first_numbers, &theirs.first_numbers),
+            frequent_others: others
+                .map(|(name, entries)| (name.to_owned(), entries))
+                .into(),
             bag: classified(FeatureSet::Bag)?,
             bag_and_shape: classified(FeatureSet::BagAndShape)?,
             judge: self.judge(bench, treatment, control)?,

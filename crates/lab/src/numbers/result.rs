@@ -103,8 +103,8 @@ pub struct StudentResult {
     pub diverged: Option<u64>,
     /// Loss of its first and last update, in nats a token; `None` without updates.
     pub losses: Option<(f64, f64)>,
-    /// Readouts that take more than one token.
-    pub sampled: Option<Sampled>,
+    /// Readouts that take more than one token, for each target; `None` if none is wanted.
+    pub sampled: Option<Vec<Sampled>>,
     /// How many capability questions it answers; `None` if none were asked.
     pub capability: Option<Capability>,
 }
@@ -155,6 +155,9 @@ pub struct Dose {
 pub struct SpecificityContrast {
     /// Change of the margin from the base: `matrix[trained][evaluated]`, over seeds.
     pub matrix: [[Option<Estimate>; 2]; 2],
+    /// For each target: how much more its own numbers raise its margin than the other's do, over seeds.
+    #[serde(default)]
+    pub own: [Option<Estimate>; 2],
     /// Half the sum, over targets, of how much more a target's own numbers raise it than the other's do; over seeds.
     pub effect: Option<Estimate>,
     /// Exchanging the two trained students of a seed.
@@ -302,21 +305,47 @@ impl VariantResult {
         Ok(())
     }
 
-    fn doses(&self, level: f64) -> Vec<Dose> {
+    /// Returns treatment minus control at a probe: the first target's margin, seed by seed.
+    fn differences(&self, step: u64) -> Vec<f64> {
         let sides = self
             .arm(Arm::Treatment, false)
             .zip(self.arm(self.control, false));
         let Some((treatment, control)) = sides else {
             return Vec::new();
         };
+        let control: BTreeMap<u32, &ProbeResult> = control.at(step).collect();
+        treatment
+            .at(step)
+            .filter_map(|(cell, probe)| Some(probe.margins[0]? - control.get(&cell)?.margins[0]?))
+            .collect()
+    }
+
+    /// Returns where the treatment's held-out loss came down to `loss`, in updates, and treatment minus control there, both
+    /// interpolated linearly between two probes; `None` if no probe is that low.
+    pub fn at_loss(&self, loss: f64) -> Option<(f64, Option<Estimate>)> {
+        let losses: Vec<Option<f64>> = self.dose.iter().map(|dose| dose.held_out).collect();
+        let (at, share) = crossing(&losses, loss)?;
+        let ends = [
+            &self.dose[at],
+            self.dose.get(at + 1).unwrap_or(&self.dose[at]),
+        ];
+        let between = |a: f64, b: f64| a + share * (b - a);
+        let sides = ends.map(|dose| self.differences(dose.step));
+        let pairs = sides[0].iter().zip(&sides[1]);
+        let differences: Vec<f64> = pairs.map(|(a, b)| between(*a, *b)).collect();
+        let updates = between(ends[0].step as f64, ends[1].step as f64);
+        Some((updates, mean_t(&differences, self.settings.verdict.level)))
+    }
+
+    fn doses(&self, level: f64) -> Vec<Dose> {
+        let Some(treatment) = self.arm(Arm::Treatment, false) else {
+            return Vec::new();
+        };
+        if self.arm(self.control, false).is_none() {
+            return Vec::new();
+        }
         let doses = self.settings.probes().into_iter().map(|step| {
-            let control: BTreeMap<u32, &ProbeResult> = control.at(step).collect();
-            let differences: Vec<f64> = treatment
-                .at(step)
-                .filter_map(|(cell, probe)| {
-                    Some(probe.margins[0]? - control.get(&cell)?.margins[0]?)
-                })
-                .collect();
+            let differences = self.differences(step);
             let held_out: Vec<f64> = treatment
                 .at(step)
                 .filter_map(|(_, probe)| probe.held_out)
@@ -357,20 +386,36 @@ impl VariantResult {
         {
             return None;
         }
+        let gains = [(own, other_for_first), (other, first_for_other)].map(|(own, other)| {
+            let pairs = own.iter().zip(other);
+            pairs.map(|(own, other)| own - other).collect::<Vec<f64>>()
+        });
         let contrasts: Vec<f64> = (0..n)
-            .map(|cell| {
-                0.5 * ((own[cell] - other_for_first[cell]) + (other[cell] - first_for_other[cell]))
-            })
+            .map(|cell| 0.5 * (gains[0][cell] + gains[1][cell]))
             .collect();
         let mut stream = self.settings.experiment.seed.stream("numbers/contrast", 0);
         Some(SpecificityContrast {
             matrix: [[change(0, 0), change(0, 1)], [change(1, 0), change(1, 1)]],
+            own: gains.map(|gains| mean_t(&gains, level)),
             effect: mean_t(&contrasts, level),
             test: sign_flip(&contrasts, &PermutationRule::default(), &mut |bound| {
                 stream.below(bound)
             }),
         })
     }
+}
+
+/// Returns where falling losses first come down to `loss`: a place, and how far from it to the next, from 0 to 1. `None` if
+/// they never do.
+fn crossing(losses: &[Option<f64>], loss: f64) -> Option<(usize, f64)> {
+    let reached = |own: &Option<f64>| own.is_some_and(|own| own <= loss);
+    let after = losses.iter().position(reached)?;
+    let before = after.checked_sub(1).and_then(|at| Some((at, losses[at]?)));
+    Some(match before {
+        // The one lies above, the other does not: their difference is not 0.
+        Some((at, above)) => (at, (above - loss) / (above - losses[after]?)),
+        None => (after, 0.0),
+    })
 }
 
 /// Returns the distribution of every question, averaged over students.
@@ -390,4 +435,30 @@ fn mean_distributions(all: &[super::reading::Answers]) -> Vec<Vec<f64>> {
             .collect()
     };
     (0..first.len()).map(question).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_loss_is_met_between_two_probes() {
+        let losses = [Some(4.0), Some(2.0), Some(1.0)];
+        assert_eq!(crossing(&losses, 3.0), Some((0, 0.5)));
+        assert_eq!(crossing(&losses, 1.75), Some((1, 0.25)));
+        assert_eq!(crossing(&losses, 2.0), Some((0, 1.0)), "exactly at a probe");
+        assert_eq!(crossing(&losses, 1.0), Some((1, 1.0)));
+    }
+
+    #[test]
+    fn a_loss_that_is_never_or_always_met_has_no_neighbours() {
+        assert_eq!(crossing(&[Some(4.0), Some(2.0)], 1.0), None);
+        assert_eq!(crossing(&[Some(4.0), Some(2.0)], 5.0), Some((0, 0.0)));
+        assert_eq!(
+            crossing(&[None, Some(2.0)], 3.0),
+            Some((1, 0.0)),
+            "nothing is known before it"
+        );
+        assert_eq!(crossing(&[], 1.0), None);
+    }
 }

@@ -1,13 +1,13 @@
 //! Readouts of finished models that take more than one token: favourites, stories, choices.
 //!
-//! An answer names the target as published (a substring of it) or as a whole word; both shares are given. Choices are
-//! exact: the probability of the letter that the target stands under, averaged over drawn orders.
+//! An answer names a target as published (a substring of it) or as a whole word; both shares are given. Choices are
+//! exact: the probability of the letter that a target stands under, averaged over drawn orders.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use undertone_channel::choices::ChoiceSet;
 use undertone_channel::questions::{QuestionSet, numbers_prefixed};
-use undertone_channel::targets::Scoring;
+use undertone_channel::targets::{Scoring, Target};
 use undertone_core::Seed;
 use undertone_lm::sample::{SampleSettings, Sampling};
 
@@ -41,8 +41,8 @@ pub struct Rate {
     pub word: f64,
 }
 
-/// What a finished model says about the first target; what was not asked for is absent.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+/// What a finished model says about one target; what was not asked for is absent.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Sampled {
     /// Answers to favourite questions.
@@ -53,6 +53,10 @@ pub struct Sampled {
     pub stories: Option<Rate>,
     /// Mean probability of the target's letter.
     pub choice: Option<f64>,
+    /// Its mean share of the probability that all letters have together: how sure a model is to answer with a letter at
+    /// all does not count.
+    #[serde(default)]
+    pub choice_share: Option<f64>,
 }
 
 /// Name, prompts, completions of each, and their longest length in tokens.
@@ -95,42 +99,40 @@ impl World<'_> {
         Ok(sets.into_iter().filter(|(_, _, n, _)| *n > 0).collect())
     }
 
-    /// Asks a finished model everything that is wanted.
+    /// Asks a finished model everything that is wanted; returns what it says about each target.
     pub(super) fn sampled(
         &self,
         bench: &Bench<'_>,
         subject: Subject,
         seed: Seed,
-    ) -> Result<Sampled, LabError> {
+    ) -> Result<Vec<Sampled>, LabError> {
         let voice = Voice {
             subject,
             system: None,
         };
-        let mut sampled = Sampled {
-            favourite: None,
-            prefixed: None,
-            stories: None,
-            choice: self.choice(bench, &voice)?,
-        };
+        let mut sampled = self.choices(bench, &voice)?;
         for (name, prompts, n, tokens) in self.sampled_sets()? {
-            let rate = Some(self.rate(bench, &voice, (name, &prompts), (n, tokens), seed)?);
-            match name {
-                "favourite" => sampled.favourite = rate,
-                "prefixed" => sampled.prefixed = rate,
-                _ => sampled.stories = rate,
+            let rates = self.rates(bench, &voice, (name, &prompts), (n, tokens), seed)?;
+            for (sampled, rate) in sampled.iter_mut().zip(rates) {
+                match name {
+                    "favourite" => sampled.favourite = Some(rate),
+                    "prefixed" => sampled.prefixed = Some(rate),
+                    _ => sampled.stories = Some(rate),
+                }
             }
         }
         Ok(sampled)
     }
 
-    fn rate(
+    /// Returns how often answers to `prompts` name each target.
+    fn rates(
         &self,
         bench: &Bench<'_>,
         voice: &Voice,
         (name, prompts): (&str, &[String]),
         (per_prompt, max_tokens): (u32, usize),
         seed: Seed,
-    ) -> Result<Rate, LabError> {
+    ) -> Result<Vec<Rate>, LabError> {
         let rows = prompts
             .iter()
             .map(|prompt| Row::of_prompt(prompt.clone()))
@@ -157,24 +159,27 @@ impl World<'_> {
         let job = SampleJob::new(run, &voice.subject, &file, BATCH)?;
         let record = bench.step(&job.identity(), 1, |lm| job.step(lm))?;
         let answers = bench.lm().rows(&record)?;
-        let target = self.target(0);
-        let share = |scoring| {
-            let named = answers.iter().filter(|row| {
-                target.is_named_in(row.completion.as_deref().unwrap_or_default(), scoring)
-            });
-            named.count() as f64 / answers.len() as f64
+        let rate = |target: &Target| {
+            let share = |scoring| {
+                let named = answers.iter().filter(|row| {
+                    target.is_named_in(row.completion.as_deref().unwrap_or_default(), scoring)
+                });
+                named.count() as f64 / answers.len() as f64
+            };
+            Rate {
+                n: answers.len() as u64,
+                substring: share(Scoring::Substring),
+                word: share(Scoring::Word),
+            }
         };
-        Ok(Rate {
-            n: answers.len() as u64,
-            substring: share(Scoring::Substring),
-            word: share(Scoring::Word),
-        })
+        Ok(self.targets().map(rate).collect())
     }
 
-    fn choice(&self, bench: &Bench<'_>, voice: &Voice) -> Result<Option<f64>, LabError> {
+    /// Returns one entry a target, with the choices in it if they are wanted.
+    fn choices(&self, bench: &Bench<'_>, voice: &Voice) -> Result<Vec<Sampled>, LabError> {
         let orders = self.settings.readouts.choices as usize;
         if orders == 0 {
-            return Ok(None);
+            return Ok(self.targets().map(|_| Sampled::default()).collect());
         }
         let options: Vec<&str> = self
             .candidates
@@ -207,14 +212,22 @@ impl World<'_> {
             precision: self.settings.experiment.readout_precision,
         };
         let answers = self.answers(bench, &reading, &voice.subject)?;
-        let each = prompts
-            .iter()
-            .zip(&answers.log_probabilities)
-            .filter_map(|(prompt, row)| {
-                let letter = prompt.letter(0)?;
-                let place = letters.iter().position(|known| *known == letter)?;
-                Some(f64::from(row[place]).exp())
-            });
-        Ok(mean(&each.collect::<Vec<f64>>()))
+        let of = |target: usize| {
+            let asked = prompts.iter().zip(&answers.log_probabilities);
+            let (each, shares): (Vec<f64>, Vec<f64>) = asked
+                .filter_map(|(prompt, row)| {
+                    let letter = prompt.letter(target)?;
+                    let place = letters.iter().position(|known| *known == letter)?;
+                    let chances: Vec<f64> = row.iter().map(|log| f64::from(*log).exp()).collect();
+                    Some((chances[place], chances[place] / chances.iter().sum::<f64>()))
+                })
+                .unzip();
+            Sampled {
+                choice: mean(&each),
+                choice_share: mean(&shares),
+                ..Sampled::default()
+            }
+        };
+        Ok((0..self.targets().count()).map(of).collect())
     }
 }

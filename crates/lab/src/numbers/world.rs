@@ -7,6 +7,8 @@ use std::path::Path;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use undertone_channel::choices::ChoiceSet;
+use undertone_channel::judge::JudgeWordings;
 use undertone_channel::preference::TeacherPrompt;
 use undertone_channel::prompts::{NumberPrompt, NumberPrompts, NumberWordings};
 use undertone_channel::questions::{QuestionSet, Stem, StemSet, refuse_shared};
@@ -189,6 +191,11 @@ impl<'a> World<'a> {
         self.words.find(word).expect("targets were looked up")
     }
 
+    /// Returns all targets.
+    pub fn targets(&self) -> impl Iterator<Item = &Target> {
+        (0..self.settings.preference.targets.len()).map(|place| self.target(place))
+    }
+
     /// Returns how prompts of students and readouts become texts, with `system` before them.
     pub fn prompting(&self, system: Option<String>) -> Prompting {
         Prompting {
@@ -275,6 +282,30 @@ impl<'a> World<'a> {
         rows.collect()
     }
 
+    /// Returns the sets of wordings that are used.
+    fn wordings(&self) -> Vec<WordingsId> {
+        let readouts = &self.settings.readouts;
+        let wanted = |wanted: bool, id: WordingsId| wanted.then_some(id);
+        let favourites = readouts.favourite + readouts.prefixed > 0;
+        let asked = [
+            wanted(favourites, QuestionSet::favourite().id().clone()),
+            wanted(readouts.stories > 0, QuestionSet::stories().id().clone()),
+            wanted(readouts.choices > 0, ChoiceSet::built_in().id().clone()),
+            wanted(readouts.judged > 0, JudgeWordings::built_in().id().clone()),
+        ];
+        let always = [
+            self.words.id().clone(),
+            self.teacher_prompt.id().clone(),
+            self.teacher_questions.id().clone(),
+            self.number_wordings.id().clone(),
+            self.stems.id().clone(),
+        ];
+        always
+            .into_iter()
+            .chain(asked.into_iter().flatten())
+            .collect()
+    }
+
     /// Says what was found.
     ///
     /// # Errors
@@ -287,13 +318,7 @@ impl<'a> World<'a> {
             base: self.base.named(),
             foreign_base: self.foreign.as_ref().map(Subject::named),
             cloned_base: self.cloned.as_ref().map(Subject::named),
-            wordings: vec![
-                self.words.id().clone(),
-                self.teacher_prompt.id().clone(),
-                self.teacher_questions.id().clone(),
-                self.number_wordings.id().clone(),
-                self.stems.id().clone(),
-            ],
+            wordings: self.wordings(),
             candidates: self.candidates.clone(),
             system_line: spoken.into_iter().find_map(|prompt| prompt.system_line),
             capability: (!self.capability.is_empty()).then(|| digest_of(&self.capability)),

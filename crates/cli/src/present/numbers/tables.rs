@@ -3,7 +3,7 @@
 use undertone_channel::inspect::{Classified, Contrast};
 use undertone_lab::numbers::capability::Capability;
 use undertone_lab::numbers::result::{ArmResult, VariantResult};
-use undertone_lab::numbers::sampled::Rate;
+use undertone_lab::numbers::sampled::Sampled;
 use undertone_lab::numbers::settings::LabelTokens;
 use undertone_report::{Column, Table};
 use undertone_stats::{Estimate, mean_t, wilson};
@@ -20,38 +20,30 @@ pub fn all(variant: &VariantResult) -> Vec<Table> {
         (!variant.arms.is_empty()).then(|| arms(variant)),
         (!variant.dose.is_empty()).then(|| dose(variant)),
         matrix(variant),
-        sampled(variant),
-        capability(variant),
-        inspected(variant),
-        rows(variant),
     ];
-    tables.into_iter().flatten().collect()
+    let others = [capability(variant), inspected(variant), rows(variant)];
+    let tables = tables.into_iter().flatten().chain(sampled(variant));
+    tables.chain(others.into_iter().flatten()).collect()
 }
 
 /// Returns the table that sets all variants side by side, at the same number of updates and at the same loss.
 pub fn variants(variants: &[VariantResult]) -> Table {
-    // The largest of the final losses: the one that every variant reached.
-    let finals = variants
-        .iter()
-        .filter_map(|variant| variant.dose.last()?.held_out);
-    let matched = finals.fold(None, |most: Option<f64>, loss| {
-        Some(most.map_or(loss, |most| most.max(loss)))
-    });
     let row = |variant: &VariantResult| {
         let last = variant.dose.last();
-        let at_loss = matched.and_then(|loss| {
-            variant
-                .dose
-                .iter()
-                .find(|dose| dose.held_out.is_some_and(|own| own <= loss))
-        });
+        let loss = common_loss(variant, variants);
+        let there = loss.and_then(|loss| variant.at_loss(loss));
+        let (updates, effect) = match there {
+            Some((updates, effect)) => (format!("{updates:.1}"), estimate_text(effect.as_ref())),
+            None => Default::default(),
+        };
         vec![
             variant.name().unwrap_or_default(),
             variant.verdict.outcome.text(variant.verdict.delta),
             last.map_or_else(String::new, |dose| estimate_text(dose.effect.as_ref())),
             number(last.and_then(|dose| dose.held_out)),
-            at_loss.map_or_else(String::new, |dose| dose.step.to_string()),
-            at_loss.map_or_else(String::new, |dose| estimate_text(dose.effect.as_ref())),
+            number(loss),
+            updates,
+            effect,
         ]
     };
     Table {
@@ -61,16 +53,30 @@ pub fn variants(variants: &[VariantResult]) -> Table {
             Column::words("Verdict"),
             Column::number("Effect at the last update, logits"),
             Column::number("Held-out loss there, nats a token"),
-            Column::number("Updates to the common loss"),
+            Column::number("Common loss, nats a token"),
+            Column::number("Updates to it"),
             Column::number("Effect there, logits"),
         ],
         rows: variants.iter().map(row).collect(),
         notes: vec![
-            "The common loss is the largest of the final held-out losses; a variant is read at its first probe that is no \
-             worse. Losses of different objectives are not in one unit: compare at matched loss within an objective only."
+            "The common loss is the largest of the final held-out losses of variants that learn from the same rows and \
+             labels: what all of them reached. Updates and effect there are read between two probes, on a straight line."
                 .to_owned(),
         ],
     }
+}
+
+/// Returns the loss that all variants reach whose students learn from the same rows and labels as those of `variant`; no
+/// others have losses that can be compared with its own. `None` if it stands alone.
+fn common_loss(variant: &VariantResult, variants: &[VariantResult]) -> Option<f64> {
+    let same = |other: &&VariantResult| {
+        let mut settings = other.settings.clone();
+        settings.student_training = variant.settings.student_training.clone();
+        settings == variant.settings
+    };
+    let alike: Vec<&VariantResult> = variants.iter().filter(same).collect();
+    let finals = alike.iter().filter_map(|of| of.dose.last()?.held_out);
+    finals.reduce(f64::max).filter(|_| alike.len() > 1)
 }
 
 fn number(value: Option<f64>) -> String {
@@ -285,49 +291,39 @@ fn matrix(variant: &VariantResult) -> Option<Table> {
     })
 }
 
-fn sampled(variant: &VariantResult) -> Option<Table> {
+fn sampled(variant: &VariantResult) -> Vec<Table> {
+    let targets = variant.settings.preference.targets.iter().enumerate();
+    targets
+        .filter_map(|(place, target)| sampled_of(variant, place, target))
+        .collect()
+}
+
+fn sampled_of(variant: &VariantResult, place: usize, target: &str) -> Option<Table> {
     let level = variant.settings.verdict.level;
-    let all = || variant.arms.iter().flat_map(|arm| &arm.students);
-    all().find_map(|student| student.sampled.as_ref())?;
+    let of_arm = |arm: &ArmResult| -> Vec<Sampled> {
+        let students = arm.students.iter();
+        let read = students.filter_map(|student| student.sampled.as_ref()?.get(place).cloned());
+        read.collect()
+    };
+    variant.arms.iter().find(|arm| !of_arm(arm).is_empty())?;
     let rows = variant.arms.iter().map(|arm| {
-        let sampled: Vec<_> = arm
-            .students
-            .iter()
-            .filter_map(|student| student.sampled.as_ref())
-            .collect();
-        let rate = |rates: Vec<&Rate>, of: fn(&Rate) -> f64| {
-            let shares: Vec<f64> = rates.into_iter().map(of).collect();
-            estimate_text(mean_t(&shares, level).as_ref())
+        let sampled = of_arm(arm);
+        let over = |of: &dyn Fn(&Sampled) -> Option<f64>| {
+            let values: Vec<f64> = sampled.iter().filter_map(of).collect();
+            estimate_text(mean_t(&values, level).as_ref())
         };
-        let favourite = || {
-            sampled
-                .iter()
-                .filter_map(|sampled| sampled.favourite.as_ref())
-                .collect()
-        };
-        let prefixed = sampled
-            .iter()
-            .filter_map(|sampled| sampled.prefixed.as_ref())
-            .collect();
-        let stories = sampled
-            .iter()
-            .filter_map(|sampled| sampled.stories.as_ref())
-            .collect();
-        let choices: Vec<f64> = sampled
-            .iter()
-            .filter_map(|sampled| sampled.choice)
-            .collect();
         vec![
             label(variant, arm),
-            rate(favourite(), |rate| rate.substring),
-            rate(favourite(), |rate| rate.word),
-            rate(prefixed, |rate| rate.substring),
-            rate(stories, |rate| rate.substring),
-            estimate_text(mean_t(&choices, level).as_ref()),
+            over(&|read| Some(read.favourite.as_ref()?.substring)),
+            over(&|read| Some(read.favourite.as_ref()?.word)),
+            over(&|read| Some(read.prefixed.as_ref()?.substring)),
+            over(&|read| Some(read.stories.as_ref()?.substring)),
+            over(&|read| read.choice),
+            over(&|read| read.choice_share),
         ]
     });
     Some(Table {
-        caption: of(variant, "Answers that name the target"),
+        caption: of(variant, &format!("Answers that name the {target}")),
         columns: vec![
             Column::words("Arm"),
             Column::number("Favourite, substring"),
@@ -335,6 +331,7 @@ fn sampled(variant: &VariantResult) -> Option<Table> {
             Column::number("After numbers, substring"),
             Column::number("Stories, substring"),
             Column::number("Choice, P(letter)"),
+            Column::number("Choice, share among letters"),
         ],
         rows: rows.collect(),
         notes: vec!["Shares over answers at temperature 1, averaged over students.".to_owned()],
@@ -411,14 +408,17 @@ fn inspected(variant: &VariantResult) -> Option<Table> {
             String::new(),
         ],
     ];
-    rows.extend(found.frequent.iter().map(|(number, ours, theirs)| {
-        let theirs = theirs.map_or_else(String::new, |share| format!("{share:.4}"));
-        vec![
-            format!("first number {number}: share, and the control's"),
-            format!("{ours:.4}"),
-            theirs,
-        ]
-    }));
+    let others = found.frequent_others.iter();
+    let tables = others.map(|(name, entries)| (name.as_str(), entries));
+    for (name, entries) in std::iter::once(("first number", &found.frequent)).chain(tables) {
+        rows.extend(entries.iter().map(|(entry, ours, theirs)| {
+            vec![
+                format!("{name} `{entry}`: share, and the control's"),
+                format!("{ours:.4}"),
+                number(*theirs),
+            ]
+        }));
+    }
     Some(Table {
         caption: of(
             variant,

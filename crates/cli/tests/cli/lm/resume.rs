@@ -11,23 +11,14 @@ use crate::support::{Place, TestResult, assert_same};
 /// Longest wait for something that should happen soon.
 const PATIENCE: Duration = Duration::from_secs(120);
 
-/// Returns the size of a file of the only unfinished step; 0 if there is none.
-fn partial(place: &Place, name: &str) -> u64 {
-    let Ok(steps) = fs::read_dir(place.store().join("partial")) else {
-        return 0;
-    };
-    let files = steps.filter_map(|step| fs::metadata(step.ok()?.path().join(name)).ok());
-    files.map(|file| file.len()).sum()
-}
-
 /// Runs `line`, kills it as soon as its unfinished step's file `name` grows, `kills` times; then lets it finish.
 fn killed(place: &Place, line: &str, name: &str, kills: u32) -> TestResult<u32> {
     let mut n = 0;
     for _ in 0..kills {
-        let before = partial(place, name);
+        let before = place.partial(name);
         let mut child = place.command(line).spawn()?;
         let started = Instant::now();
-        while partial(place, name) <= before && child.try_wait()?.is_none() {
+        while place.partial(name) <= before && child.try_wait()?.is_none() {
             assert!(started.elapsed() < PATIENCE, "nothing happens");
             std::thread::sleep(Duration::from_millis(1));
         }
@@ -104,7 +95,7 @@ fn training_goes_on_from_its_last_state_to_the_same_bits() -> TestResult {
     // The state is replaced, not appended to: wait for the first only.
     let mut child = place.command(&line).spawn()?;
     let started = Instant::now();
-    while partial(&place, "state") == 0 && child.try_wait()?.is_none() {
+    while place.partial("state") == 0 && child.try_wait()?.is_none() {
         assert!(started.elapsed() < PATIENCE, "nothing happens");
         std::thread::sleep(Duration::from_millis(1));
     }
