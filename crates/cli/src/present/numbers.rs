@@ -225,11 +225,19 @@ fn inspection(variant: &VariantResult) -> Option<VerdictLine> {
     })
 }
 
-/// Writes a p value; one that four digits cannot show is a bound.
+/// Writes a p value as `p = 0.0312`.
 fn p_text(p: f64) -> String {
+    match p_value(p) {
+        bound if bound.starts_with('<') => format!("p {bound}"),
+        value => format!("p = {value}"),
+    }
+}
+
+/// Writes a p value; one that four digits cannot show is a bound.
+fn p_value(p: f64) -> String {
     match p < 0.0001 {
-        true => "p < 0.0001".to_owned(),
-        false => format!("p = {p:.4}"),
+        true => "< 0.0001".to_owned(),
+        false => format!("{p:.4}"),
     }
 }
 

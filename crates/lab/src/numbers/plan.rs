@@ -18,7 +18,7 @@ use undertone_store::Store;
 use super::bench::{Bench, Mode, TRAINING};
 use super::error::NumbersError;
 use super::file::Variant;
-use super::settings::{Arm, FitPart, NumbersSettings, TeacherKind};
+use super::settings::{Arm, Fit, FitPart, NumbersSettings, TeacherKind};
 use super::source::prompt_file;
 use super::world::{Sources, World};
 use crate::control::Control;
@@ -265,7 +265,7 @@ impl World<'_> {
                     n,
                     n * per_row,
                     TRAINING,
-                    self.weight_bytes(fit.part),
+                    self.weight_bytes(fit),
                 ));
             }
             let models = match target {
@@ -343,7 +343,7 @@ impl World<'_> {
                     n,
                     n * row,
                     TRAINING,
-                    self.weight_bytes(fit.part),
+                    self.weight_bytes(fit),
                 ));
                 steps.extend(capability(of.clone()));
                 if settings.readouts.choices > 0 {
@@ -445,13 +445,13 @@ impl World<'_> {
         }
     }
 
-    fn weight_bytes(&self, part: FitPart) -> u64 {
+    fn weight_bytes(&self, fit: &Fit) -> u64 {
         let config = self.base.open.config();
-        match part {
+        match fit.part {
             FitPart::Full => 4 * config.parameters(),
             FitPart::Lora => {
                 let per_rank = (7 * config.width + 3 * config.ffn_width) * config.layers;
-                4 * per_rank as u64 * u64::from(self.settings.student_training.rank)
+                4 * per_rank as u64 * u64::from(fit.rank)
             }
         }
     }

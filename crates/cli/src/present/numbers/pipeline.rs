@@ -8,9 +8,9 @@ use undertone_report::Drawing;
 
 use super::of;
 
-const BOX_WIDTH: usize = 150;
+const BOX_WIDTH: usize = 170;
 const BOX_HEIGHT: usize = 44;
-const GAP_X: usize = 34;
+const GAP_X: usize = 26;
 const GAP_Y: usize = 18;
 const MARGIN: usize = 12;
 
@@ -72,8 +72,8 @@ fn lanes(variant: &VariantResult) -> Vec<Vec<Step>> {
             format!("teachers {teacher}"),
             s.preference.targets.join(", "),
         ),
-        ("to train on".to_owned(), rows(variant.training_rows)),
         ("held out".to_owned(), rows(variant.held_out_rows)),
+        ("to train on".to_owned(), rows(variant.training_rows)),
         (
             format!("{students} students, {labels}"),
             format!("{} updates of {} rows", fit.updates, fit.batch),

@@ -9,7 +9,7 @@ use undertone_report::{Column, Table};
 use undertone_stats::{Estimate, mean_t, wilson};
 
 use super::figures::label;
-use super::of;
+use super::{of, p_value};
 use crate::present::estimate_text;
 
 /// Returns the tables of one variant.
@@ -380,7 +380,7 @@ fn inspected(variant: &VariantResult) -> Option<Table> {
         let (size, p) = contrast.as_ref().map_or_else(Default::default, |contrast| {
             (
                 format!("{:.4}", contrast.total_variation),
-                format!("{:.4}", contrast.test.p),
+                p_value(contrast.test.p),
             )
         });
         vec![format!("chi-square: {name}"), size, p]
