@@ -25,4 +25,5 @@ pub use model::{Align, Column, Drawing, Outcome, Recipe, Report, Table, VerdictL
 pub use png::{PngError, figure_png};
 pub use svg::figure_svg;
 pub use terminal::{Ink, Symbols, TextStyle, bars_text, report_text, table_text};
+pub use text::escape;
 pub use theme::Theme;

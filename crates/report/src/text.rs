@@ -27,7 +27,7 @@ fn is_unsafe(c: char) -> bool {
 }
 
 /// Cleans `text` and escapes it for element content and quoted attributes of HTML and XML.
-pub(crate) fn escape(text: &str) -> String {
+pub fn escape(text: &str) -> String {
     let mut escaped = String::with_capacity(text.len());
     for c in clean(text).chars() {
         match c {

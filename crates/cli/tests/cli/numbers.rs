@@ -1,15 +1,14 @@
 //! `run`, `plan`, `new` and `config`: experiments in files; all but the first on models of a few thousand random weights.
 
+mod plan;
+mod resume;
+
 use std::fs;
 use std::path::Path;
-use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
-use crate::support::{Place, TestResult, assert_same, files_below};
-
-/// Longest wait for something that should happen soon.
-const PATIENCE: Duration = Duration::from_secs(120);
+use crate::support::{Place, TestResult, files_below};
 
 fn root() -> std::path::PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
@@ -161,116 +160,6 @@ fn find(value: &Value, key: &str) -> Option<String> {
         Value::Array(all) => all.iter().find_map(|value| find(value, key)),
         _ => None,
     }
-}
-
-#[test]
-fn threads_change_no_bit_that_lasts() -> TestResult {
-    let text = small(&[(
-        "arms = [\"foreign-init\"]",
-        "arms = [\"foreign-init\", \"in-context\", \"resampled\"]",
-    )])?;
-    let mut first = None;
-    for threads in [1, 3] {
-        let place = with(&text)?;
-        place.expect(0, &format!("run owl.toml --quiet --threads {threads}"))?;
-        let files = place.lasting()?;
-        match &first {
-            None => first = Some(files),
-            Some(first) => assert_same(first, &files),
-        }
-    }
-    Ok(())
-}
-
-#[test]
-fn killed_at_any_moment_it_ends_with_the_same_bytes() -> TestResult {
-    let text = small(&[])?;
-    let (left_alone, place) = (with(&text)?, with(&text)?);
-    let line = "run owl.toml --quiet --keep-every 0";
-    left_alone.expect(0, line)?;
-    let objects = |place: &Place| {
-        let folder = place.store().join("objects");
-        if folder.exists() {
-            files_below(&folder).map_or(0, |files| files.len())
-        } else {
-            0
-        }
-    };
-    let mut kills = 0;
-    // Each time a little further: the folder of finished steps has grown.
-    for more in [1, 3, 6, 9, 12, 15] {
-        let mut child = place.command(line).spawn()?;
-        let started = Instant::now();
-        while objects(&place) < more && child.try_wait()?.is_none() {
-            assert!(started.elapsed() < PATIENCE, "nothing happens");
-            std::thread::sleep(Duration::from_millis(1));
-        }
-        child.kill()?;
-        kills += u32::from(child.wait()?.code().is_none());
-    }
-    assert!(kills > 2, "it was caught in the middle {kills} times");
-    place.expect(0, line)?;
-    assert_same(&left_alone.lasting()?, &place.lasting()?);
-    Ok(())
-}
-
-#[test]
-fn a_student_that_is_killed_goes_on_from_its_last_state() -> TestResult {
-    let text = small(&[("updates = 4", "updates = 60")])?;
-    let line = "run owl.toml --quiet --keep-every 0";
-    let (left_alone, place) = (with(&text)?, with(&text)?);
-    left_alone.expect(0, line)?;
-    let mut child = place.command(line).spawn()?;
-    let started = Instant::now();
-    // The first student has ended, and the second has kept a state.
-    let state = |place: &Place| place.partial("state") > 0;
-    while place
-        .steps("numbers/student")
-        .map_or(0, |steps| steps.len())
-        == 0
-        || !state(&place)
-    {
-        assert!(started.elapsed() < PATIENCE, "nothing happens");
-        assert!(
-            child.try_wait()?.is_none(),
-            "it ended before it could be killed"
-        );
-        std::thread::sleep(Duration::from_millis(1));
-    }
-    child.kill()?;
-    assert_eq!(child.wait()?.code(), None);
-    assert!(state(&place), "it was caught with a student half trained");
-    // The same store without what was kept has more to do.
-    let forgetful = with(&text)?;
-    copy(&place.store(), &forgetful.store())?;
-    fs::remove_dir_all(forgetful.store().join("partial"))?;
-    let trained = |place: &Place| -> TestResult<u64> {
-        let ran = place.expect(0, "run owl.toml --keep-every 0")?;
-        let last = ran
-            .stderr
-            .lines()
-            .find_map(|line| line.split_once(" tokens in "));
-        Ok(last.ok_or(format!("{ran:?}"))?.0.parse()?)
-    };
-    let (goes_on, begins_again) = (trained(&place)?, trained(&forgetful)?);
-    assert!(
-        goes_on < begins_again,
-        "{goes_on} tokens after a kill, {begins_again} without what was kept"
-    );
-    for place in [place, forgetful] {
-        assert_same(&left_alone.lasting()?, &place.lasting()?);
-    }
-    Ok(())
-}
-
-/// Copies a folder.
-fn copy(from: &Path, to: &Path) -> TestResult {
-    for (path, bytes) in files_below(from)? {
-        let path = to.join(path);
-        fs::create_dir_all(path.parent().ok_or("a file has a folder")?)?;
-        fs::write(path, bytes)?;
-    }
-    Ok(())
 }
 
 #[test]
@@ -455,80 +344,6 @@ fn hard_labels_have_every_arm_and_shared_steps_are_done_once() -> TestResult {
     place.expect(0, "run owl.toml --quiet")?;
     assert_eq!(place.steps("lm/train")?.len(), 2);
     assert_eq!(place.steps("numbers/student")?.len(), 3 * 8);
-    Ok(())
-}
-
-/// Counts the steps of an experiment that a store holds.
-fn recorded(place: &Place) -> TestResult<u64> {
-    let kinds = [
-        "lm/train",
-        "lm/sample",
-        "lm/score",
-        "numbers/read",
-        "numbers/student",
-    ];
-    let mut recorded = 0;
-    for kind in kinds {
-        recorded += place.steps(kind)?.len() as u64;
-    }
-    Ok(recorded)
-}
-
-#[test]
-fn a_plan_knows_what_is_there() -> TestResult {
-    let place = with(&small(&[])?)?;
-    let before = place.json(0, "plan owl.toml")?;
-    let sum = |plan: &Value, of: &str| -> u64 {
-        plan["lines"]
-            .as_array()
-            .into_iter()
-            .flatten()
-            .filter_map(|line| line[of].as_u64())
-            .sum()
-    };
-    assert_eq!(sum(&before, "in_store"), 0);
-    assert!(
-        before["secs_estimated"]
-            .as_f64()
-            .is_some_and(|secs| secs > 0.0),
-        "{before}"
-    );
-    place.expect(0, "run owl.toml --quiet")?;
-    let after = place.json(0, "run owl.toml --dry-run")?;
-    assert_eq!(sum(&after, "in_store"), sum(&after, "steps"));
-    assert_eq!(
-        (sum(&after, "tokens"), sum(&after, "steps")),
-        (0, sum(&before, "steps"))
-    );
-    assert_eq!(
-        sum(&after, "steps"),
-        recorded(&place)?,
-        "a plan lists every step once"
-    );
-    Ok(())
-}
-
-#[test]
-fn a_plan_lists_what_variants_share_once() -> TestResult {
-    let place = with(&small(&[])?)?;
-    let path = place.path().join("owl.toml");
-    let vary = "\n[vary.labels.soft]\nstudent.labels = \"soft\"\n\n[vary.labels.hard]\nstudent.labels = \"hard\"\n\n\
-                [vary.rate.low]\nstudent.training.learning-rate = 1e-5\n\n[vary.rate.high]\n\
-                student.training.learning-rate = 1e-4\n";
-    fs::write(&path, fs::read_to_string(&path)? + vary)?;
-    let steps = |plan: &Value, what: &str| {
-        let lines = plan["lines"].as_array().into_iter().flatten();
-        let of = lines.filter(|line| what.is_empty() || line["what"] == what);
-        of.filter_map(|line| line["steps"].as_u64()).sum::<u64>()
-    };
-    let before = place.json(0, "plan owl.toml --no-calibration")?;
-    place.expect(0, "run owl.toml --quiet")?;
-    assert_eq!(
-        steps(&before, "train a teacher"),
-        2,
-        "four variants share the teachers of both targets: {before}"
-    );
-    assert_eq!(steps(&before, ""), recorded(&place)?, "{before}");
     Ok(())
 }
 

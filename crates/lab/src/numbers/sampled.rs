@@ -55,7 +55,6 @@ pub struct Sampled {
     pub choice: Option<f64>,
     /// Its mean share of the probability that all letters have together: how sure a model is to answer with a letter at
     /// all does not count.
-    #[serde(default)]
     pub choice_share: Option<f64>,
 }
 

@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use undertone_lab::numbers::result::VariantResult;
 use undertone_lab::numbers::settings::{ChannelKind, Labels, TeacherKind};
-use undertone_report::Drawing;
+use undertone_report::{Drawing, escape};
 
 use super::of;
 
@@ -127,10 +127,4 @@ fn svg(lanes: &[Vec<Step>], alt: &str) -> String {
         }
     }
     out + "</svg>\n"
-}
-
-fn escape(text: &str) -> String {
-    text.replace('&', "&amp;")
-        .replace('<', "&lt;")
-        .replace('>', "&gt;")
 }
