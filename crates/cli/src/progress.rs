@@ -1,8 +1,8 @@
 //! Shows how far the work is: a bar with time left, NDJSON lines, or nothing. Always on stderr.
 
 use std::io::IsTerminal;
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, OnceLock};
 use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressStyle as BarStyle};
@@ -55,7 +55,8 @@ pub struct Progress {
     done: AtomicU64,
     /// Tokens that went through a language model.
     tokens: AtomicU64,
-    started: Instant,
+    /// When the plan was there: what came before tells nothing about the pace of the work.
+    started: OnceLock<Instant>,
     last_line: Mutex<Instant>,
 }
 
@@ -76,15 +77,14 @@ impl Progress {
             ProgressStyle::Auto if std::io::stderr().is_terminal() => Form::Bar(bar(unit)),
             ProgressStyle::Auto => Form::Lines,
         };
-        let now = Instant::now();
         Self {
             form,
             unit,
             total: AtomicU64::new(0),
             done: AtomicU64::new(0),
             tokens: AtomicU64::new(0),
-            started: now,
-            last_line: Mutex::new(now),
+            started: OnceLock::new(),
+            last_line: Mutex::new(Instant::now()),
         }
     }
 
@@ -93,8 +93,10 @@ impl Progress {
         match news {
             News::Plan { units, .. } => {
                 self.total.store(*units, Ordering::Relaxed);
+                self.started.get_or_init(Instant::now);
                 if let Form::Bar(bar) = &self.form {
                     bar.set_length(*units);
+                    bar.reset_eta();
                 }
             }
             News::Worked { units } => {
@@ -118,10 +120,14 @@ impl Progress {
         }
     }
 
-    /// Returns the tokens of the whole work and the seconds it took; `None` without tokens.
+    /// Returns the tokens of the whole work and the seconds since its plan; `None` without tokens.
     pub fn tokens(&self) -> Option<(u64, f64)> {
         let tokens = self.tokens.load(Ordering::Relaxed);
-        (tokens > 0).then(|| (tokens, self.started.elapsed().as_secs_f64()))
+        Some((tokens, self.elapsed()?)).filter(|_| tokens > 0)
+    }
+
+    fn elapsed(&self) -> Option<f64> {
+        Some(self.started.get()?.elapsed().as_secs_f64())
     }
 
     fn tokens_per_sec(&self) -> Option<f64> {
@@ -137,7 +143,8 @@ impl Progress {
 
     fn eta(&self, done: u64) -> Option<f64> {
         let left = self.total.load(Ordering::Relaxed).checked_sub(done)?;
-        (done > 0).then(|| self.started.elapsed().as_secs_f64() / done as f64 * left as f64)
+        let per_unit = self.elapsed()? / done as f64;
+        Some(per_unit * left as f64).filter(|_| done > 0)
     }
 
     fn line(&self, done: u64) {

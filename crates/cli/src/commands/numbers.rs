@@ -77,7 +77,10 @@ pub fn run_file(context: &Context, args: &RunFileArgs) -> Result<u8> {
         context,
         &store,
         &task,
-        |control| run::run(&settings.variants, &models, &store, control, means),
+        |control| {
+            context.say("looking for steps that are in the store");
+            run::run(&settings.variants, &models, &store, control, means)
+        },
         |origins, result: &NumbersResult| {
             let mut draft = Draft::observed();
             for (variant, result) in settings.variants.iter().zip(&result.variants) {
