@@ -380,7 +380,7 @@ fn with_epochs(base: &MlpSettings, epochs: u32) -> Option<Cloning> {
 }
 
 /// Epochs of behaviour cloning in the published ablations.
-const PUBLISHED_CLONING_EPOCHS: u32 = 100;
+pub const PUBLISHED_CLONING_EPOCHS: u32 = 100;
 
 fn student_bodies(base: &MlpSettings, value: &str) -> Option<Vec<Point>> {
     let mut body: Body = base.body.clone();

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use undertone_lab::outcome::{self, VerdictRule};
 use undertone_lab::search::{self, Search};
 use undertone_lab::steps::{Bench, DataSets};
-use undertone_lab::sweep::{Axis, Point};
+use undertone_lab::sweep::{Axis, PUBLISHED_CLONING_EPOCHS, Point};
 use undertone_lab::{Control, ExperimentResult, LabError, MlpSettings};
 use undertone_mlp::Optimiser;
 use undertone_stats::Outcome;
@@ -88,11 +88,18 @@ pub fn run(context: &Context, args: &AblateArgs) -> Result<u8> {
         .sweep
         .parse()
         .map_err(|error| Usage(format!("--sweep: {error}")))?;
+    let mut experiment = args.experiment.clone();
+    if let Axis::CloningEpochs | Axis::StudentBody = axis {
+        // These axes clone without being asked: how is theirs to say, how long need not be.
+        experiment
+            .cloning_epochs
+            .get_or_insert(PUBLISHED_CLONING_EPOCHS);
+    }
     let Resolved {
         settings: base,
         rule,
         data,
-    } = resolve::experiment(context, Start::Preset(args.preset), &args.experiment)?;
+    } = resolve::experiment(context, Start::Preset(args.preset), &experiment)?;
     let (points, data) = points(context, axis, &base, args, data)?;
     let store = context.store()?;
     let experiments: Vec<MlpSettings> = points.iter().map(|point| point.settings.clone()).collect();

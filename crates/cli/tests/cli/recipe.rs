@@ -149,6 +149,7 @@ fn of_sweeps_over_numbers() -> TestResult {
         "teacher-epochs --values 0,2",
         "student-epochs --values 0,1",
         "cloning-epochs --values 0,2",
+        "cloning-epochs --values 0,2 --cloning-logits aux-only --cloning-renewal fixed --cloning-inputs gaussian",
     ] {
         let small = SMALL.replace("--hidden 12", "--hidden 12,12");
         check(&format!(
