@@ -306,17 +306,25 @@ fn facts(variants: &[VariantResult]) -> Vec<(String, String)> {
         "experiment.toml".to_owned(),
         "the keys below; what is not here has its default, which `undertone new numbers` writes out".to_owned(),
     )];
+    let mut varied = vec![Vec::new(); variants.len()];
     for (path, key) in keys() {
         let of = |settings: &NumbersSettings| value_text(&(key.get)(settings));
-        let mut values: Vec<String> = variants
+        let value = of(&first.settings);
+        if variants
             .iter()
-            .map(|variant| of(&variant.settings))
-            .collect();
-        if values.iter().all(|value| *value == values[0]) {
-            values.truncate(1);
+            .any(|variant| of(&variant.settings) != value)
+        {
+            for (lines, variant) in varied.iter_mut().zip(variants) {
+                lines.push(format!("{path} = {}", of(&variant.settings)));
+            }
+        } else if value != of(&default) {
+            facts.push((path, value));
         }
-        if values.len() > 1 || values[0] != of(&default) {
-            facts.push((path, values.join(" | ")));
+    }
+    for (lines, variant) in varied.iter().zip(variants) {
+        if let Some(name) = variant.name() {
+            let lines = lines.join(", ");
+            facts.push((format!("vary.variant.{name:?}"), format!("{{ {lines} }}")));
         }
     }
     let words = first
@@ -375,4 +383,50 @@ fn notes(variants: &[VariantResult]) -> Vec<String> {
         None => "The chat template adds no system line.".to_owned(),
     });
     notes
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use serde_json::Value;
+    use undertone_lab::numbers::file::ExperimentFile;
+
+    use super::*;
+
+    #[test]
+    fn the_keys_of_a_recipe_are_a_file_that_gives_every_variant_again() {
+        let results = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/results");
+        for name in ["grid.json", "tiny-grid.json", "owl-numbers.json"] {
+            let path = Path::new(results).join(name);
+            let text = std::fs::read_to_string(&path).expect("the result is committed");
+            let mut whole: Value = serde_json::from_str(&text).expect("it is JSON");
+            let result = whole["body"]["result"].take();
+            let result: NumbersResult = serde_json::from_value(result).expect("of an experiment");
+            let keys_of = |settings: &NumbersSettings| -> Vec<String> {
+                let keys = keys();
+                let lines = keys.iter();
+                lines
+                    .map(|(path, key)| format!("{path} = {}", value_text(&(key.get)(settings))))
+                    .collect()
+            };
+            let lines: Vec<String> = facts(&result.variants)
+                .into_iter()
+                .skip(1)
+                .take_while(|(key, _)| !key.contains(' ') || key.starts_with("vary."))
+                .map(|(key, value)| format!("{key} = {value}\n"))
+                .collect();
+            let file = ExperimentFile::parse(&lines.concat(), Path::new("experiment.toml"))
+                .unwrap_or_else(|error| panic!("{name}: {error}\n{}", lines.concat()));
+            assert_eq!(file.variants.len(), result.variants.len(), "{name}");
+            for (again, variant) in file.variants.iter().zip(&result.variants) {
+                assert_eq!(
+                    keys_of(&again.settings),
+                    keys_of(&variant.settings),
+                    "{name}"
+                );
+                assert_eq!(again.name(), variant.name(), "{name}");
+            }
+        }
+    }
 }
