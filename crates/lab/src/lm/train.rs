@@ -414,10 +414,9 @@ impl<'a> TrainJob<'a> {
                 let mut trainer = self.trainer(means)?;
                 let guides = self.guides()?;
                 let mut log = TrainingLog::default();
-                if let Some((saved, saved_log)) = progress.state.as_deref().and_then(state::decode)
-                {
-                    trainer.restore(&saved).map_err(LmError::Train)?;
-                    log = saved_log;
+                if let Some(kept) = progress.state.and_then(|bytes| state::decode(&bytes)) {
+                    trainer.restore(&kept.state()).map_err(LmError::Train)?;
+                    log = kept.log;
                 }
                 let first = trainer.steps_taken();
                 bench.tell_plan(self.steps(), first);

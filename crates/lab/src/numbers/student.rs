@@ -148,9 +148,9 @@ impl<'a> StudentJob<'a> {
         let frozen = self.reading.frozen(job.subject, &trainer)?;
         let guides = job.guides()?;
         let mut log = StudentLog::default();
-        if let Some((saved, saved_log)) = progress.state.as_deref().and_then(state::decode) {
-            trainer.restore(&saved).map_err(LmError::Train)?;
-            log = saved_log;
+        if let Some(kept) = progress.state.and_then(|bytes| state::decode(&bytes)) {
+            trainer.restore(&kept.state()).map_err(LmError::Train)?;
+            log = kept.log;
         }
         let read = |trainer: &mut Trainer, step: u64| -> Result<StudentProbe, LabError> {
             Ok(StudentProbe {

@@ -266,14 +266,15 @@ fn run(
     let mut losses = Vec::new();
     while trainer.steps_taken() < 5 {
         if Some(trainer.steps_taken()) == stop_after {
+            let mut later = make();
             let state = trainer.state();
-            trainer = make();
-            trainer.restore(&state).expect("a state of this run");
+            later.restore(&state).expect("a state of this run");
+            trainer = later;
         }
         let batch: Vec<&TrainingRow> = rows.iter().take(33).collect();
         losses.push(trainer.step(&batch, None, None).expect("it steps").loss);
     }
-    (losses, trainer.state().weights)
+    (losses, trainer.state().weights.concat())
 }
 
 #[test]
@@ -295,6 +296,55 @@ fn a_run_gives_the_same_bits_at_any_number_of_threads_memory_and_interruption() 
             );
         }
     }
+}
+
+#[test]
+fn a_whole_model_goes_on_from_a_state_in_any_number_of_parts_and_refuses_another_models() {
+    let [config, other] = [0, 1].map(|family| every_family()[family].clone());
+    let memory = Memory::random(config.clone(), 1);
+    let set = InstructionSet::best();
+    let settings = TrainSettings {
+        optimiser: Optimiser::adamw(1e-2, 0.1),
+        ..plain(Objective::CrossEntropy)
+    };
+    let make = || {
+        Trainer::full(load(&memory, set), &memory, settings.clone(), 2, 1 << 30).expect("it fits")
+    };
+    let rows = rows(config.vocabulary, 8, 9);
+    let batch: Vec<&TrainingRow> = rows.iter().collect();
+    let step = |trainer: &mut Trainer| {
+        trainer.step(&batch, None, None).expect("it steps");
+    };
+    let mut trainer = make();
+    (0..2).for_each(|_| step(&mut trainer));
+    let kept = trainer.state();
+    let joined = [&kept.weights, &kept.first, &kept.second].map(|parts| parts.concat());
+    let [weights, first, second] = joined.each_ref().map(|values| vec![&values[..]]);
+    let joined = TrainerState {
+        step: 2,
+        weights,
+        first,
+        second,
+    };
+    let expected = {
+        let mut later = make();
+        later.restore(&kept).expect("a state of this run");
+        assert_eq!(later.state(), kept);
+        step(&mut trainer);
+        step(&mut later);
+        assert_eq!(later.state(), trainer.state());
+        trainer.state().weights.concat()
+    };
+    let mut later = make();
+    later.restore(&joined).expect("a state of this run");
+    step(&mut later);
+    assert_eq!(later.state().weights.concat(), expected);
+
+    let memory = Memory::random(other, 1);
+    let mut another =
+        Trainer::full(load(&memory, set), &memory, settings, 2, 1 << 30).expect("it fits");
+    let error = another.restore(&joined).expect_err("another model's state");
+    assert!(matches!(error, TrainError::State { .. }), "{error}");
 }
 
 #[test]

@@ -131,17 +131,18 @@ enum Trained {
     },
 }
 
-/// Everything a run needs to go on from where it stopped, to the same bits.
+/// Everything a run needs to go on from where it stopped, to the same bits. It is as large as three models and borrowed
+/// for that reason: from a trainer or from wherever it was kept, in any number of parts.
 #[derive(Debug, Clone, PartialEq)]
-pub struct TrainerState {
+pub struct TrainerState<'a> {
     /// Steps taken.
     pub step: u64,
     /// Weights, tensor after tensor.
-    pub weights: Vec<f32>,
+    pub weights: Vec<&'a [f32]>,
     /// First moments or velocities, in the same order; empty if the rule has none.
-    pub first: Vec<f32>,
+    pub first: Vec<&'a [f32]>,
     /// Second moments; empty if the rule has none.
-    pub second: Vec<f32>,
+    pub second: Vec<&'a [f32]>,
 }
 
 /// A model in training.
@@ -447,52 +448,49 @@ impl Trainer {
     }
 
     /// Returns everything needed to go on later.
-    pub fn state(&self) -> TrainerState {
-        let mut saved = TrainerState {
-            step: self.step,
-            weights: Vec::new(),
-            first: Vec::new(),
-            second: Vec::new(),
-        };
-        let mut save = |values: &[f32], state: &OptimiserState| {
-            saved.weights.extend_from_slice(values);
-            saved.first.extend_from_slice(&state.first);
-            saved.second.extend_from_slice(&state.second);
-        };
-        match &self.trained {
-            Trained::Adapter { weights, state } => save(weights.values(), state),
+    pub fn state(&self) -> TrainerState<'_> {
+        let tensors: Vec<(&[f32], &OptimiserState)> = match &self.trained {
+            Trained::Adapter { weights, state } => vec![(weights.values(), state)],
             Trained::Full { weights, states } => {
-                for ((_, values), state) in weights.tensors().iter().zip(states) {
-                    save(values, state);
-                }
+                let values = weights.tensors().iter().map(|(_, values)| &values[..]);
+                values.zip(states).collect()
             }
+        };
+        let states = || tensors.iter().map(|(_, state)| state);
+        TrainerState {
+            step: self.step,
+            weights: tensors.iter().map(|(values, _)| *values).collect(),
+            first: states().map(|state| &state.first[..]).collect(),
+            second: states().map(|state| &state.second[..]).collect(),
         }
-        saved
     }
 
     /// Goes on from a saved state: later steps give the bits they would have given then.
     ///
     /// # Errors
     /// If the state is not one of this run.
-    pub fn restore(&mut self, saved: &TrainerState) -> Result<(), TrainError> {
-        let expected = self.state();
+    pub fn restore(&mut self, saved: &TrainerState<'_>) -> Result<(), TrainError> {
+        let present = self.state();
         for (found, expected) in [
-            (&saved.weights, &expected.weights),
-            (&saved.first, &expected.first),
-            (&saved.second, &expected.second),
+            (&saved.weights, present.weights),
+            (&saved.first, present.first),
+            (&saved.second, present.second),
         ] {
-            if found.len() != expected.len() {
-                return Err(TrainError::State {
-                    found: found.len(),
-                    expected: expected.len(),
-                });
+            let count = |parts: &[&[f32]]| parts.iter().map(|part| part.len()).sum();
+            let (found, expected) = (count(found), count(&expected));
+            if found != expected {
+                return Err(TrainError::State { found, expected });
             }
         }
-        let (mut at, mut at_first, mut at_second) = (0, 0, 0);
+        let (mut weights, mut first, mut second) = (
+            saved.weights.iter().copied().flatten(),
+            saved.first.iter().copied().flatten(),
+            saved.second.iter().copied().flatten(),
+        );
         let mut load = |values: &mut [f32], state: &mut OptimiserState| {
-            take(&saved.weights, &mut at, values);
-            take(&saved.first, &mut at_first, &mut state.first);
-            take(&saved.second, &mut at_second, &mut state.second);
+            take(&mut weights, values);
+            take(&mut first, &mut state.first);
+            take(&mut second, &mut state.second);
             state.step = saved.step;
         };
         match &mut self.trained {
@@ -526,7 +524,9 @@ enum Mode {
     Evaluate,
 }
 
-fn take(from: &[f32], at: &mut usize, to: &mut [f32]) {
-    to.copy_from_slice(&from[*at..*at + to.len()]);
-    *at += to.len();
+/// Takes as many values as there is room for.
+fn take<'a>(from: &mut impl Iterator<Item = &'a f32>, to: &mut [f32]) {
+    for (to, from) in to.iter_mut().zip(from) {
+        *to = *from;
+    }
 }

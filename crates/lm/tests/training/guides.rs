@@ -124,7 +124,7 @@ impl Kind {
             let report = trainer.step(&rows, teacher, base).expect("it steps");
             losses.push(report.loss.to_bits());
         }
-        let weights = trainer.state().weights;
+        let weights = trainer.state().weights.concat();
         (losses, weights.iter().map(|w| w.to_bits()).collect())
     }
 }
