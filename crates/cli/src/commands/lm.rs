@@ -3,7 +3,7 @@
 mod close;
 pub mod keep;
 mod open;
-mod plan;
+pub mod plan;
 mod repeat;
 mod target;
 

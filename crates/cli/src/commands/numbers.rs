@@ -28,6 +28,7 @@ use undertone_store::{Store, write_atomic};
 use crate::args::{
     ConfigArgs, ConfigWhat, NewArgs, NewWhat, PlanFileArgs, RunFileArgs, TrainingMeans,
 };
+use crate::commands::lm::plan::{counted, warn_of_memory};
 use crate::commands::lm::{keep, start_threads};
 use crate::commands::work::{self, Task};
 use crate::context::Context;
@@ -79,7 +80,8 @@ pub fn run_file(context: &Context, args: &RunFileArgs) -> Result<u8> {
         &task,
         |control| {
             context.say("looking for steps that are in the store");
-            run::run(&settings.variants, &models, &store, control, means)
+            let tell = |plan: &Plan| warn_of_memory(context, plan.memory as usize);
+            run::run(&settings.variants, &models, &store, control, means, &tell)
         },
         |origins, result: &NumbersResult| {
             let mut draft = Draft::observed();
@@ -143,24 +145,28 @@ fn plan_of(
         plan.calibrate(&file.variants, &models, means)?;
     }
     context.print(&plan, || Ok(plan_text(&plan, &file, context.threads)))?;
+    warn_of_memory(context, plan.memory as usize);
     Ok(exit::DONE)
 }
 
 fn plan_text(plan: &Plan, file: &ExperimentFile, threads: usize) -> String {
     let mut lines = vec![format!(
-        "{} experiments, {} students, {} steps, {} of them in the store",
-        file.variants.len(),
-        plan.students(),
-        plan.steps(),
+        "{}, {}, {}, {} of them in the store",
+        counted(file.variants.len() as u64, "experiment"),
+        counted(plan.students(), "student"),
+        counted(plan.steps(), "step"),
         plan.in_store()
     )];
     for line in &plan.lines {
         let left = match line.steps - line.in_store {
             0 => "all in the store".to_owned(),
             _ => format!(
-                "{} tokens to do, {} passes each, {} of disk",
-                line.tokens,
-                line.passes,
+                "{} to do, {} each, {} of disk",
+                counted(line.tokens, "token"),
+                match line.passes {
+                    1 => "1 pass".to_owned(),
+                    n => format!("{n} passes"),
+                },
                 bytes_text(line.bytes as usize)
             ),
         };
@@ -170,7 +176,11 @@ fn plan_text(plan: &Plan, file: &ExperimentFile, threads: usize) -> String {
         ));
     }
     let disk: u64 = plan.lines.iter().map(|line| line.bytes).sum();
-    lines.push(format!("about {} of disk", bytes_text(disk as usize)));
+    lines.push(format!(
+        "about {} of disk, {} of memory",
+        bytes_text(disk as usize),
+        bytes_text(plan.memory as usize)
+    ));
     lines.push(match (plan.speed, plan.secs_estimated) {
         (Some(speed), Some(secs)) => format!(
             "about {} on {threads} threads ({:.0} tokens/s in training, {:.0} in sampling, in a short calibration)",

@@ -165,9 +165,12 @@ pub fn training(
         Trainable::Full => config.parameters() as usize,
         Trainable::Adapter(lora) => adapter_values(config, lora),
     };
-    // Values, gradients (as summed, and once more as one list), the optimiser's; an adapter is packed four times over.
-    let copies = 3
-        + optimiser.moments()
+    // Values, gradients (as summed, and once more as one list), the optimiser's; while the state is kept, its bytes and one
+    // tensor of them; an adapter is packed four times over.
+    let state = 1 + optimiser.moments();
+    let copies = state
+        + 2
+        + (state + 1)
         + match trainable {
             Trainable::Full => 0,
             Trainable::Adapter(_) => 4,

@@ -26,6 +26,7 @@ use undertone_simd::Precision;
 use undertone_store::{StepIdentity, StepKey, StepRecord};
 
 use super::error::LmError;
+use super::memory::{self, Guiding, Memory, Trainable};
 use super::rows::RowFile;
 use super::sample::rows_error;
 use super::speech::{Ending, Prompting, SoftLabelUse, Speech, tokens_digest};
@@ -59,6 +60,16 @@ pub enum TrainedPart {
     },
     /// Every weight.
     Full,
+}
+
+impl TrainedPart {
+    /// Returns what an estimate of memory needs to know of it.
+    pub(crate) fn trainable(&self) -> Trainable<'_> {
+        match self {
+            Self::Adapter { lora } => Trainable::Adapter(lora),
+            Self::Full => Trainable::Full,
+        }
+    }
 }
 
 /// A live teacher.
@@ -262,6 +273,23 @@ impl<'a> TrainJob<'a> {
     pub fn longest(&self) -> usize {
         let all = self.rows.iter().chain(&self.evaluation);
         all.map(|row| row.tokens().len()).max().unwrap_or(0)
+    }
+
+    /// Returns the memory that training needs, from sizes.
+    pub fn memory(&self, means: Means<'_>) -> Memory {
+        memory::training(
+            self.subject.open.config(),
+            self.run.precision,
+            self.run.trained.trainable(),
+            Guiding {
+                teacher: self.teacher.map(|teacher| teacher.open.config()),
+                base_kl: self.run.settings.base_kl.is_some(),
+            },
+            &self.run.settings.optimiser,
+            means.kept_bytes,
+            self.longest(),
+            means.threads,
+        )
     }
 
     /// Returns how the model is loaded.

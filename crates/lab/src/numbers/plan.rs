@@ -19,10 +19,11 @@ use super::bench::{Bench, Mode, TRAINING};
 use super::error::NumbersError;
 use super::file::Variant;
 use super::settings::{Arm, Fit, FitPart, NumbersSettings, TeacherKind};
-use super::source::prompt_file;
+use super::source::{BATCH, prompt_file};
 use super::world::{Sources, World};
 use crate::control::Control;
 use crate::error::LabError;
+use crate::lm::memory::{self, Guiding, Packing};
 use crate::lm::sample::SampleJob;
 use crate::lm::train::{Means, TrainInputs, TrainJob};
 use crate::lm::{LmError, RowFile, Speech};
@@ -60,6 +61,8 @@ pub struct Plan {
     pub lines: Vec<PlanLine>,
     /// Students of all variants.
     pub cells: u64,
+    /// Bytes of memory that the largest step which is not there needs, from sizes.
+    pub memory: u64,
     /// Tokens a second, from a short calibration; absent without one.
     pub speed: Option<Speed>,
     /// Seconds for what is not there, by that speed.
@@ -85,6 +88,7 @@ struct Planned {
     tokens: u64,
     passes: u64,
     bytes: u64,
+    memory: u64,
 }
 
 impl Plan {
@@ -124,7 +128,7 @@ impl Plan {
             };
             let there = bench.found.borrow().len() - before;
             found = RefCell::new(bench.found.into_inner());
-            let steps = world.steps()?.into_iter();
+            let steps = world.steps(means)?.into_iter();
             let own = steps.filter(|step| listed.insert((step.what.clone(), step.of.clone())));
             for (at, step) in own.enumerate() {
                 let is_there = whole || at < there;
@@ -150,6 +154,7 @@ impl Plan {
                 } else {
                     line.tokens += step.tokens;
                     line.bytes += step.bytes;
+                    plan.memory = plan.memory.max(step.memory);
                 }
             }
             plan.cells +=
@@ -212,9 +217,10 @@ impl Plan {
 
 impl World<'_> {
     /// Returns the steps that [`World::walk`] takes, in its order, each once.
-    fn steps(&self) -> Result<Vec<Planned>, LabError> {
+    fn steps(&self, means: Means<'_>) -> Result<Vec<Planned>, LabError> {
         let settings = self.settings;
         let row = self.tokens_of_row()?;
+        let forward = self.memory_of_sampling(row, means);
         let stems = self.stem_rows(None)?;
         let asked: u64 = stems.iter().map(|row| row.prompt.len() as u64).sum();
         let rows = u64::from(settings.channel.rows);
@@ -227,6 +233,7 @@ impl World<'_> {
                 tokens,
                 passes,
                 bytes,
+                memory: forward,
             };
         let of_rows = |what: &str, of: Value, rows: u64, bytes: u64| {
             step(what, of, rows, rows * row, 1, rows * bytes)
@@ -259,14 +266,13 @@ impl World<'_> {
                 let fit = &settings.teacher_training;
                 let n = fit.updates * u64::from(fit.batch);
                 let per_row = self.tokens_of_lesson(target)?;
-                steps.push(step(
-                    "train a teacher",
-                    teacher.clone(),
-                    n,
-                    n * per_row,
-                    TRAINING,
-                    self.weight_bytes(fit),
-                ));
+                let what = "train a teacher";
+                let bytes = self.weight_bytes(fit);
+                let tokens = n * per_row;
+                steps.push(Planned {
+                    memory: self.memory_of_training(fit, per_row, means),
+                    ..step(what, teacher.clone(), n, tokens, TRAINING, bytes)
+                });
             }
             let models = match target {
                 0 => vec![Value::Null, teacher],
@@ -337,14 +343,12 @@ impl World<'_> {
                     ));
                     continue;
                 }
-                steps.push(step(
-                    "train a student and read it",
-                    of.clone(),
-                    n,
-                    n * row,
-                    TRAINING,
-                    self.weight_bytes(fit),
-                ));
+                let what = "train a student and read it";
+                let bytes = self.weight_bytes(fit);
+                steps.push(Planned {
+                    memory: self.memory_of_training(fit, row, means) + self.memory_of_reader(),
+                    ..step(what, of.clone(), n, n * row, TRAINING, bytes)
+                });
                 steps.extend(capability(of.clone()));
                 if settings.readouts.choices > 0 {
                     let n = 11 * u64::from(settings.readouts.choices);
@@ -443,6 +447,37 @@ impl World<'_> {
             rows: file,
             evaluation: None,
         }
+    }
+
+    fn memory_of_sampling(&self, longest: u64, means: Means<'_>) -> u64 {
+        let config = self.base.open.config();
+        let precision = self.settings.experiment.precision;
+        let memory = memory::sampling(config, precision, BATCH, longest as usize, means.threads);
+        memory.total as u64
+    }
+
+    fn memory_of_training(&self, fit: &Fit, longest: u64, means: Means<'_>) -> u64 {
+        let memory = memory::training(
+            self.base.open.config(),
+            self.settings.experiment.precision,
+            fit.trained().trainable(),
+            Guiding::default(),
+            &fit.settings(Objective::CrossEntropy).optimiser,
+            means.kept_bytes,
+            longest as usize,
+            means.threads,
+        );
+        memory.total as u64
+    }
+
+    /// Returns the bytes of the model that answers in place of one in training, if it has another number format.
+    fn memory_of_reader(&self) -> u64 {
+        let of = &self.settings.experiment;
+        if of.precision == of.readout_precision {
+            return 0;
+        }
+        let config = self.base.open.config();
+        memory::weights(config, of.readout_precision, Packing::Forward) as u64
     }
 
     fn weight_bytes(&self, fit: &Fit) -> u64 {

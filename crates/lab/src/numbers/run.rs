@@ -40,7 +40,7 @@ struct Material {
     report: Option<LabelReport>,
 }
 
-/// Runs the experiments of a file, or takes from the store what is there.
+/// Runs the experiments of a file, or takes from the store what is there; `tell` gets the plan before any of it is done.
 ///
 /// # Errors
 /// If an experiment makes no sense, a step fails, or the work is asked to stop; finished steps stay.
@@ -50,8 +50,10 @@ pub fn run(
     store: &Store,
     control: &Control<'_>,
     means: Means<'_>,
+    tell: &dyn Fn(&Plan),
 ) -> Result<NumbersResult, LabError> {
     let plan = Plan::of(variants, sources, store, means)?;
+    tell(&plan);
     (control.news)(News::Plan {
         units: plan.units_left(),
         cells: plan.students(),

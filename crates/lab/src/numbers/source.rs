@@ -24,7 +24,7 @@ use crate::lm::sample::{SampleJob, SampleRun};
 use crate::lm::{self, RowFile, Speech};
 
 /// Rows in work at a time.
-const BATCH: usize = 32;
+pub(super) const BATCH: usize = 32;
 /// Kept and rejected rows that a result shows.
 const SHOWN: usize = 4;
 

@@ -44,7 +44,7 @@ impl Plan {
     /// Says the plan in one line, before work that was not only planned.
     pub fn say(&self, context: &Context) {
         context.say(format!("{}; {}", self.what, self.memory_text()));
-        self.warn(context);
+        warn_of_memory(context, self.memory.total);
     }
 
     /// Prints the plan and ends.
@@ -62,7 +62,7 @@ impl Plan {
             let memory = self.memory_text();
             Ok(format!("{}\n{time}\n{memory}", self.what))
         })?;
-        self.warn(context);
+        warn_of_memory(context, self.memory.total);
         Ok(exit::DONE)
     }
 
@@ -91,15 +91,15 @@ impl Plan {
             parts.join(", ")
         )
     }
+}
 
-    /// Warns before the system ends the program for want of memory.
-    fn warn(&self, context: &Context) {
-        let available = environment::memory().map(|(_, available)| available as usize);
-        if let Some(available) = available.filter(|available| *available < self.memory.total) {
-            let available = bytes_text(available);
-            context.say(format!(
-                "only {available} of memory are free on this machine"
-            ));
-        }
+/// Warns before the system ends the program for want of memory.
+pub fn warn_of_memory(context: &Context, needed: usize) {
+    let available = environment::memory().map(|(_, available)| available as usize);
+    if let Some(available) = available.filter(|available| *available < needed) {
+        let available = bytes_text(available);
+        context.say(format!(
+            "only {available} of memory are free on this machine"
+        ));
     }
 }

@@ -7,7 +7,6 @@ use std::time::Instant;
 use anyhow::Result;
 use serde_json::json;
 use undertone_core::{Seed, exit};
-use undertone_lab::lm::memory::{Guiding, Trainable, training};
 use undertone_lab::lm::merge::{Written, is_occupied, occupied, write_model};
 use undertone_lab::lm::speech::Ending;
 use undertone_lab::lm::train::{
@@ -386,24 +385,10 @@ pub(super) fn plan(
     in_store: bool,
 ) -> Plan {
     let run = &job.run;
-    let config = job.subject.open.config();
-    let (trainable, what) = match &run.trained {
-        TrainedPart::Adapter { lora } => (Trainable::Adapter(lora), "an adapter"),
-        TrainedPart::Full => (Trainable::Full, "every weight"),
+    let what = match &run.trained {
+        TrainedPart::Adapter { .. } => "an adapter",
+        TrainedPart::Full => "every weight",
     };
-    let memory = training(
-        config,
-        run.precision,
-        trainable,
-        Guiding {
-            teacher: job.teacher().map(|teacher| teacher.open.config()),
-            base_kl: run.settings.base_kl.is_some(),
-        },
-        &run.settings.optimiser,
-        means.kept_bytes,
-        job.longest(),
-        means.threads,
-    );
     let tokens = job.total_tokens();
     let (steps, batch) = (
         counted(job.steps(), "step"),
@@ -418,7 +403,7 @@ pub(super) fn plan(
         in_store,
         tokens,
         most_new_tokens: 0,
-        memory,
+        memory: job.memory(means),
         secs_estimated: None,
         tokens_per_sec: None,
         threads: context.threads,

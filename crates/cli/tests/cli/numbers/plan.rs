@@ -42,8 +42,14 @@ fn a_plan_knows_what_is_there() -> TestResult {
             .is_some_and(|secs| secs > 0.0),
         "{before}"
     );
+    let memory = |plan: &Value| plan["memory"].as_u64();
+    let [one, two] = [1, 2].map(|n| format!("plan owl.toml --no-calibration --threads {n}"));
+    let (one, two) = (place.json(0, &one)?, place.json(0, &two)?);
+    assert!(memory(&one) > Some(0), "{one}");
+    assert!(memory(&two) > memory(&one), "{two}");
     place.expect(0, "run owl.toml --quiet")?;
     let after = place.json(0, "run owl.toml --dry-run")?;
+    assert_eq!(memory(&after), Some(0), "nothing is left to do");
     assert_eq!(sum(&after, "in_store"), sum(&after, "steps"));
     assert_eq!(
         (sum(&after, "tokens"), sum(&after, "steps")),
