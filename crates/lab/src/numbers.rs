@@ -20,6 +20,7 @@ mod bench;
 pub mod reading;
 
 pub mod labels;
+mod needs;
 pub mod source;
 pub mod student;
 pub mod teacher;

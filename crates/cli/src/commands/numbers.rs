@@ -80,7 +80,7 @@ pub fn run_file(context: &Context, args: &RunFileArgs) -> Result<u8> {
         &task,
         |control| {
             context.say("looking for steps that are in the store");
-            let tell = |plan: &Plan| warn_of_memory(context, plan.memory as usize);
+            let tell = |plan: &Plan| warn_of_memory(context, plan.memory_bytes as usize);
             run::run(&settings.variants, &models, &store, control, means, &tell)
         },
         |origins, result: &NumbersResult| {
@@ -141,11 +141,11 @@ fn plan_of(
     let found = models.listening(|| found(&file.variants, &models))?;
     tell(context, &found);
     let mut plan = Plan::of(&file.variants, &models, &store, means)?;
+    warn_of_memory(context, plan.memory_bytes as usize);
     if calibration == Calibration::Wanted {
         plan.calibrate(&file.variants, &models, means)?;
     }
     context.print(&plan, || Ok(plan_text(&plan, &file, context.threads)))?;
-    warn_of_memory(context, plan.memory as usize);
     Ok(exit::DONE)
 }
 
@@ -171,16 +171,20 @@ fn plan_text(plan: &Plan, file: &ExperimentFile, threads: usize) -> String {
             ),
         };
         lines.push(format!(
-            "  {} x {}: {} rows, {left}",
-            line.steps, line.what, line.rows
+            "  {} x {}: {}, {left}",
+            line.steps,
+            line.what,
+            counted(line.rows, "row")
         ));
     }
-    let disk: u64 = plan.lines.iter().map(|line| line.bytes).sum();
-    lines.push(format!(
-        "about {} of disk, {} of memory",
-        bytes_text(disk as usize),
-        bytes_text(plan.memory as usize)
-    ));
+    if plan.in_store() < plan.steps() {
+        let disk: u64 = plan.lines.iter().map(|line| line.bytes).sum();
+        lines.push(format!(
+            "about {} of disk, {} of memory",
+            bytes_text(disk as usize),
+            bytes_text(plan.memory_bytes as usize)
+        ));
+    }
     lines.push(match (plan.speed, plan.secs_estimated) {
         (Some(speed), Some(secs)) => format!(
             "about {} on {threads} threads ({:.0} tokens/s in training, {:.0} in sampling, in a short calibration)",

@@ -161,20 +161,14 @@ pub fn training(
     // The stream before every block, the block at hand forward and backward, logits and their gradient.
     let stream = config.width * group * size_of::<f32>() * config.layers;
     let thread = kept + stream + 3 * activations(config, group) + 2 * logits(config, HEAD_ROWS);
-    let values = match trainable {
-        Trainable::Full => config.parameters() as usize,
-        Trainable::Adapter(lora) => adapter_values(config, lora),
+    // Values, the optimiser's and gradients; while the state is kept, its bytes and those of one tensor.
+    let copies = 2 * (1 + optimiser.moments()) + 2;
+    let trained = match trainable {
+        // The embedding has a second gradient, as the input.
+        Trainable::Full => copies * config.parameters() as usize + config.vocabulary * config.width,
+        // Packed four times over.
+        Trainable::Adapter(lora) => (copies + 4) * adapter_values(config, lora),
     };
-    // Values, gradients (as summed, and once more as one list), the optimiser's; while the state is kept, its bytes and one
-    // tensor of them; an adapter is packed four times over.
-    let state = 1 + optimiser.moments();
-    let copies = state
-        + 2
-        + (state + 1)
-        + match trainable {
-            Trainable::Full => 0,
-            Trainable::Adapter(_) => 4,
-        };
     // Guides run one after the other, with the same caches; each has logits of its own.
     let base = guiding.base_kl.then_some(config);
     let guides: Vec<&ModelConfig> = guiding.teacher.into_iter().chain(base).collect();
@@ -196,7 +190,7 @@ pub fn training(
         weights(config, precision, Packing::Both) + guide_weights,
         (cache_of_token(config) * group + guide_cache) * threads,
         (thread + guide_work) * threads,
-        values * copies * size_of::<f32>(),
+        trained * size_of::<f32>(),
     )
 }
 
@@ -229,10 +223,32 @@ mod tests {
 
     use super::*;
 
+    fn tiny() -> HfFolder {
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../lm/tests/golden/tiny-llama");
+        HfFolder::open(&folder).expect("a tiny model")
+    }
+
+    #[test]
+    fn moments_count_twice_for_their_bytes_are_kept_beside_them() {
+        let folder = tiny();
+        let config = folder.config();
+        let of = |optimiser| {
+            let (precision, guiding) = (Precision::F32, Guiding::default());
+            let full = Trainable::Full;
+            training(config, precision, full, guiding, &optimiser, 0, 64, 1).training
+        };
+        let sgd = |momentum| Optimiser::Sgd {
+            learning_rate: 0.1,
+            momentum,
+        };
+        let model = 4 * config.parameters() as usize;
+        assert_eq!(of(sgd(0.9)) - of(sgd(0.0)), 2 * model);
+        assert_eq!(of(Optimiser::adamw(1e-4, 0.0)) - of(sgd(0.0)), 4 * model);
+    }
+
     #[test]
     fn frozen_models_count_where_they_are_models_of_their_own() {
-        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../lm/tests/golden/tiny-llama");
-        let folder = HfFolder::open(&folder).expect("a tiny model");
+        let folder = tiny();
         let config = folder.config();
         let lora = LoraConfig::all_projections(8, 16.0);
         let plan = |trainable, guiding| {

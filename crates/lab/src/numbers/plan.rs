@@ -23,7 +23,6 @@ use super::source::{BATCH, prompt_file};
 use super::world::{Sources, World};
 use crate::control::Control;
 use crate::error::LabError;
-use crate::lm::memory::{self, Guiding, Packing};
 use crate::lm::sample::SampleJob;
 use crate::lm::train::{Means, TrainInputs, TrainJob};
 use crate::lm::{LmError, RowFile, Speech};
@@ -62,7 +61,7 @@ pub struct Plan {
     /// Students of all variants.
     pub cells: u64,
     /// Bytes of memory that the largest step which is not there needs, from sizes.
-    pub memory: u64,
+    pub memory_bytes: u64,
     /// Tokens a second, from a short calibration; absent without one.
     pub speed: Option<Speed>,
     /// Seconds for what is not there, by that speed.
@@ -88,7 +87,7 @@ struct Planned {
     tokens: u64,
     passes: u64,
     bytes: u64,
-    memory: u64,
+    memory: usize,
 }
 
 impl Plan {
@@ -154,7 +153,7 @@ impl Plan {
                 } else {
                     line.tokens += step.tokens;
                     line.bytes += step.bytes;
-                    plan.memory = plan.memory.max(step.memory);
+                    plan.memory_bytes = plan.memory_bytes.max(step.memory as u64);
                 }
             }
             plan.cells +=
@@ -219,10 +218,22 @@ impl World<'_> {
     /// Returns the steps that [`World::walk`] takes, in its order, each once.
     fn steps(&self, means: Means<'_>) -> Result<Vec<Planned>, LabError> {
         let settings = self.settings;
-        let row = self.tokens_of_row()?;
-        let forward = self.memory_of_sampling(row, means);
+        let (row, longest_row) = self.tokens_of_row()?;
         let stems = self.stem_rows(None)?;
         let asked: u64 = stems.iter().map(|row| row.prompt.len() as u64).sum();
+        let sampled = self.sampled_sets()?;
+        let context = match settings.arms().contains(&Arm::InContext) {
+            true => u64::from(settings.readouts.context_rows) * row,
+            false => 0,
+        };
+        let needs = {
+            let endings = self.ending_rows()?.iter();
+            let endings = endings.map(|row| row.prompt.len() + row.completion.len());
+            let questions = stems.iter().map(|row| row.prompt.len() + context as usize);
+            let answers = sampled.iter().map(|(_, _, _, tokens)| longest_row + tokens);
+            let longest = endings.chain(questions).chain(answers).chain([longest_row]);
+            self.needs(longest.max().unwrap_or(0), longest_row, means)
+        };
         let rows = u64::from(settings.channel.rows);
         let gate = u64::from(settings.gate.rows);
         let step =
@@ -233,7 +244,7 @@ impl World<'_> {
                 tokens,
                 passes,
                 bytes,
-                memory: forward,
+                memory: needs.forward,
             };
         let of_rows = |what: &str, of: Value, rows: u64, bytes: u64| {
             step(what, of, rows, rows * row, 1, rows * bytes)
@@ -265,12 +276,12 @@ impl World<'_> {
             if settings.teacher.kind != TeacherKind::Prompt {
                 let fit = &settings.teacher_training;
                 let n = fit.updates * u64::from(fit.batch);
-                let per_row = self.tokens_of_lesson(target)?;
+                let (per_row, memory) = self.lesson(target, means)?;
                 let what = "train a teacher";
                 let bytes = self.weight_bytes(fit);
                 let tokens = n * per_row;
                 steps.push(Planned {
-                    memory: self.memory_of_training(fit, per_row, means),
+                    memory,
                     ..step(what, teacher.clone(), n, tokens, TRAINING, bytes)
                 });
             }
@@ -324,14 +335,12 @@ impl World<'_> {
         }
         let fit = &settings.student_training;
         let n = fit.updates * u64::from(fit.batch);
-        let sampled = self.sampled_sets()?;
         let student = self.student_is();
         for cell in 0..seeds {
             for arm in self.students() {
                 let of = json!([student, cell, arm]);
                 let (arm, _) = arm;
                 if arm == Arm::InContext {
-                    let context = u64::from(settings.readouts.context_rows) * row;
                     let stems = stems.len() as u64;
                     steps.push(step(
                         "read a model",
@@ -346,7 +355,7 @@ impl World<'_> {
                 let what = "train a student and read it";
                 let bytes = self.weight_bytes(fit);
                 steps.push(Planned {
-                    memory: self.memory_of_training(fit, row, means) + self.memory_of_reader(),
+                    memory: needs.student,
                     ..step(what, of.clone(), n, n * row, TRAINING, bytes)
                 });
                 steps.extend(capability(of.clone()));
@@ -414,30 +423,36 @@ impl World<'_> {
         ])
     }
 
-    /// Returns the tokens of a number row, prompt and completion: exact prompts, a typical list.
-    fn tokens_of_row(&self) -> Result<u64, LabError> {
+    /// Returns the tokens of a number row, prompt and completion, on average and at most: exact prompts, a typical list, and
+    /// the longest that is let be written.
+    fn tokens_of_row(&self) -> Result<(u64, usize), LabError> {
         let channel = &self.settings.channel;
         let speech = Speech::new(&self.base, &self.prompting(None))?;
         let prompts = self.prompts()?;
         let spoken = speech
             .prompts(&prompt_file(&prompts))
             .map_err(LmError::Rows)?;
-        let prompt: usize = spoken.iter().map(|prompt| prompt.tokens.len()).sum();
+        let lengths = || spoken.iter().map(|prompt| prompt.tokens.len());
+        let prompt: usize = lengths().sum();
         let list = vec![TYPICAL; channel.numbers as usize].join(&channel.separator);
         let encoded = self
             .base
             .text
             .tokenizer
             .encode(&list, undertone_lm::tokenizer::SpecialTokens::AsText);
-        let list = encoded.map_or(channel.max_tokens as usize, |tokens| tokens.len());
-        Ok((prompt / prompts.len().max(1) + list.min(channel.max_tokens as usize)) as u64)
+        let most = channel.max_tokens as usize;
+        let list = encoded.map_or(most, |tokens| tokens.len()).min(most);
+        let row = prompt / prompts.len().max(1) + list;
+        Ok((row as u64, lengths().max().unwrap_or(0) + most))
     }
 
-    fn tokens_of_lesson(&self, target: usize) -> Result<u64, LabError> {
+    /// Returns the tokens of a row that a teacher is trained on, on average, and the memory that its training needs.
+    fn lesson(&self, target: usize, means: Means<'_>) -> Result<(u64, usize), LabError> {
         let file = self.preference_file(target);
         let job = TrainJob::new(self.teacher_run(&file), self.inputs(&file))?;
         let tokens: usize = job.rows().iter().map(|row| row.tokens().len()).sum();
-        Ok(tokens as u64 / job.rows().len().max(1) as u64)
+        let row = tokens as u64 / job.rows().len().max(1) as u64;
+        Ok((row, job.memory(means).total))
     }
 
     fn inputs<'f>(&'f self, file: &'f RowFile) -> TrainInputs<'f> {
@@ -447,37 +462,6 @@ impl World<'_> {
             rows: file,
             evaluation: None,
         }
-    }
-
-    fn memory_of_sampling(&self, longest: u64, means: Means<'_>) -> u64 {
-        let config = self.base.open.config();
-        let precision = self.settings.experiment.precision;
-        let memory = memory::sampling(config, precision, BATCH, longest as usize, means.threads);
-        memory.total as u64
-    }
-
-    fn memory_of_training(&self, fit: &Fit, longest: u64, means: Means<'_>) -> u64 {
-        let memory = memory::training(
-            self.base.open.config(),
-            self.settings.experiment.precision,
-            fit.trained().trainable(),
-            Guiding::default(),
-            &fit.settings(Objective::CrossEntropy).optimiser,
-            means.kept_bytes,
-            longest as usize,
-            means.threads,
-        );
-        memory.total as u64
-    }
-
-    /// Returns the bytes of the model that answers in place of one in training, if it has another number format.
-    fn memory_of_reader(&self) -> u64 {
-        let of = &self.settings.experiment;
-        if of.precision == of.readout_precision {
-            return 0;
-        }
-        let config = self.base.open.config();
-        memory::weights(config, of.readout_precision, Packing::Forward) as u64
     }
 
     fn weight_bytes(&self, fit: &Fit) -> u64 {
@@ -517,7 +501,7 @@ impl World<'_> {
             self.sample_run(&voice, &file, settings.experiment.seed)?,
             &voice.subject,
             &file,
-            32,
+            BATCH,
         )?;
         let loaded = voice.subject.load(job.load_options())?;
         let (started, mut tokens) = (Instant::now(), 0);

@@ -14,6 +14,7 @@ use undertone_lm::sample::{SampleSettings, Sampling};
 use super::bench::Bench;
 use super::error::NumbersError;
 use super::reading::{Reading, mean};
+use super::source::BATCH;
 use super::teacher::{Voice, named};
 use super::world::World;
 use crate::error::LabError;
@@ -24,8 +25,6 @@ use crate::lm::{Row, RowFile, Speech, Subject};
 const ANSWER_TOKENS: usize = 24;
 /// Longest story, in tokens.
 const STORY_TOKENS: usize = 200;
-/// Rows in work at a time.
-const BATCH: usize = 32;
 /// Words of a choice, the target among them; as many as published.
 const OPTIONS: usize = 5;
 

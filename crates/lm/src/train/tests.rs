@@ -317,34 +317,48 @@ fn a_whole_model_goes_on_from_a_state_in_any_number_of_parts_and_refuses_another
     };
     let mut trainer = make();
     (0..2).for_each(|_| step(&mut trainer));
-    let kept = trainer.state();
-    let joined = [&kept.weights, &kept.first, &kept.second].map(|parts| parts.concat());
-    let [weights, first, second] = joined.each_ref().map(|values| vec![&values[..]]);
-    let joined = TrainerState {
+    let [weights, first, second] = joined(&trainer.state());
+    let kept = TrainerState {
         step: 2,
-        weights,
-        first,
-        second,
-    };
-    let expected = {
-        let mut later = make();
-        later.restore(&kept).expect("a state of this run");
-        assert_eq!(later.state(), kept);
-        step(&mut trainer);
-        step(&mut later);
-        assert_eq!(later.state(), trainer.state());
-        trainer.state().weights.concat()
+        weights: vec![&weights[..7], &[], &weights[7..]],
+        first: vec![&first],
+        second: vec![&second],
     };
     let mut later = make();
-    later.restore(&joined).expect("a state of this run");
-    step(&mut later);
-    assert_eq!(later.state().weights.concat(), expected);
+    later.restore(&kept).expect("a state of this run");
+    assert_eq!(bits(&later), bits(&trainer));
+    let mut earlier = make();
+    earlier
+        .restore(&trainer.state())
+        .expect("a state of this run");
+    for trainer in [&mut trainer, &mut later, &mut earlier] {
+        step(trainer);
+    }
+    assert_eq!(bits(&later), bits(&trainer));
+    assert_eq!(bits(&earlier), bits(&trainer));
 
     let memory = Memory::random(other, 1);
     let mut another =
         Trainer::full(load(&memory, set), &memory, settings, 2, 1 << 30).expect("it fits");
-    let error = another.restore(&joined).expect_err("another model's state");
-    assert!(matches!(error, TrainError::State { .. }), "{error}");
+    let short = TrainerState {
+        second: vec![&second[1..]],
+        ..kept.clone()
+    };
+    for (trainer, state) in [(&mut another, kept), (&mut later, short)] {
+        let before = (trainer.steps_taken(), bits(trainer));
+        let error = trainer.restore(&state).expect_err("no state of this run");
+        assert!(matches!(error, TrainError::State { .. }), "{error}");
+        assert_eq!((trainer.steps_taken(), bits(trainer)), before);
+    }
+}
+
+fn joined(state: &TrainerState<'_>) -> [Vec<f32>; 3] {
+    [&state.weights, &state.first, &state.second].map(|parts| parts.concat())
+}
+
+fn bits(trainer: &Trainer) -> Vec<u32> {
+    let values = joined(&trainer.state()).concat();
+    values.iter().map(|value| value.to_bits()).collect()
 }
 
 #[test]

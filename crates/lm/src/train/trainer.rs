@@ -131,17 +131,17 @@ enum Trained {
     },
 }
 
-/// Everything a run needs to go on from where it stopped, to the same bits. It is as large as three models and borrowed
-/// for that reason: from a trainer or from wherever it was kept, in any number of parts.
-#[derive(Debug, Clone, PartialEq)]
+/// Everything a run needs to go on from where it stopped, to the same bits. It can be as large as three models and is
+/// borrowed for that reason: from a trainer or from wherever it was kept, in any number of parts.
+#[derive(Debug, Clone)]
 pub struct TrainerState<'a> {
     /// Steps taken.
     pub step: u64,
     /// Weights, tensor after tensor.
     pub weights: Vec<&'a [f32]>,
-    /// First moments or velocities, in the same order; empty if the rule has none.
+    /// First moments or velocities, in the same order; no values if the rule has none.
     pub first: Vec<&'a [f32]>,
-    /// Second moments; empty if the rule has none.
+    /// Second moments; no values if the rule has none.
     pub second: Vec<&'a [f32]>,
 }
 

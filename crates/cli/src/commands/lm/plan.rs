@@ -98,8 +98,9 @@ pub fn warn_of_memory(context: &Context, needed: usize) {
     let available = environment::memory().map(|(_, available)| available as usize);
     if let Some(available) = available.filter(|available| *available < needed) {
         let available = bytes_text(available);
+        let needed = bytes_text(needed);
         context.say(format!(
-            "only {available} of memory are free on this machine"
+            "about {needed} of memory are needed, only {available} are free on this machine"
         ));
     }
 }

@@ -42,11 +42,7 @@ fn a_plan_knows_what_is_there() -> TestResult {
             .is_some_and(|secs| secs > 0.0),
         "{before}"
     );
-    let memory = |plan: &Value| plan["memory"].as_u64();
-    let [one, two] = [1, 2].map(|n| format!("plan owl.toml --no-calibration --threads {n}"));
-    let (one, two) = (place.json(0, &one)?, place.json(0, &two)?);
-    assert!(memory(&one) > Some(0), "{one}");
-    assert!(memory(&two) > memory(&one), "{two}");
+    let memory = |plan: &Value| plan["memory_bytes"].as_u64();
     place.expect(0, "run owl.toml --quiet")?;
     let after = place.json(0, "run owl.toml --dry-run")?;
     assert_eq!(memory(&after), Some(0), "nothing is left to do");
@@ -60,6 +56,33 @@ fn a_plan_knows_what_is_there() -> TestResult {
         recorded(&place)?,
         "a plan lists every step once"
     );
+    Ok(())
+}
+
+#[test]
+fn a_plan_needs_the_memory_of_its_largest_step() -> TestResult {
+    let memory = |edit: &[(&str, &str)], threads: usize| -> TestResult<u64> {
+        let place = with(&small(edit)?)?;
+        let plan = format!("plan owl.toml --no-calibration --threads {threads}");
+        let plan = place.json(0, &plan)?;
+        Ok(plan["memory_bytes"].as_u64().ok_or("a number of bytes")?)
+    };
+    let one = memory(&[], 1)?;
+    assert!(memory(&[], 2)? > one, "threads have memory of their own");
+    // Training wide adapters is the largest step: without moments it needs less, and what teachers need is of no account.
+    let rates = ["learning-rate = 3e-3", "learning-rate = 2e-3"];
+    let of = |optimisers: [&str; 2]| {
+        let students = format!(
+            "{}\nrank = 256\noptimiser = \"{}\"",
+            rates[0], optimisers[0]
+        );
+        let teachers = format!("{}\noptimiser = \"{}\"", rates[1], optimisers[1]);
+        memory(&[(rates[0], &students), (rates[1], &teachers)], 1)
+    };
+    let wide = of(["adamw", "adamw"])?;
+    assert!(wide > one);
+    assert!(of(["sgd", "adamw"])? < wide);
+    assert_eq!(of(["adamw", "sgd"])?, wide);
     Ok(())
 }
 
