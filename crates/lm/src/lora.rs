@@ -12,7 +12,7 @@ use undertone_core::{Digest, Seed};
 use crate::config::{ModelConfig, Part, Tensor};
 
 /// Ranks beyond any use are refused, so that a hostile file cannot ask for them.
-const MAX_RANK: usize = 4096;
+pub const MAX_RANK: usize = 4096;
 
 /// A matrix of a block that can have an adapter.
 #[derive(

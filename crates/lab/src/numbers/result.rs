@@ -153,7 +153,7 @@ pub struct Dose {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct SpecificityContrast {
-    /// Change of the margin from the base: `matrix[trained][evaluated]`, over seeds.
+    /// Change of the margin in training, from the base's or a foreign start's: `matrix[trained][evaluated]`, over seeds.
     pub matrix: [[Option<Estimate>; 2]; 2],
     /// For each target: how much more its own numbers raise its margin than the other's do, over seeds.
     #[serde(default)]
@@ -184,6 +184,24 @@ impl ArmResult {
             .iter()
             .filter_map(|student| student.probes.last());
         last.filter_map(|probe| probe.margins[target]).collect()
+    }
+
+    /// Returns how far the margin of a target moved, student by student: from the base's, or, where students start from
+    /// another model, from their own before the first update. Students of another model that were not asked then are left
+    /// out: their margin minus the base's would be a difference of models.
+    pub fn changes(&self, target: usize, base_margins: &[Option<f64>]) -> Vec<f64> {
+        let from_base = !matches!(self.arm, Arm::ForeignInit | Arm::ClonedInit);
+        let change = |student: &StudentResult| {
+            let before = match from_base {
+                true => base_margins[target]?,
+                false => {
+                    let first = student.probes.first().filter(|probe| probe.step == 0)?;
+                    first.margins[target]?
+                }
+            };
+            Some(student.probes.last()?.margins[target]? - before)
+        };
+        self.students.iter().filter_map(change).collect()
     }
 
     fn at(&self, step: u64) -> impl Iterator<Item = (u32, &ProbeResult)> {
@@ -368,11 +386,7 @@ impl VariantResult {
         }
         let margins = arms.map(|arm| [arm.margins(0), arm.margins(1)]);
         let change = |trained: usize, evaluated: usize| {
-            let base = self.base_margins[evaluated]?;
-            let changes: Vec<f64> = margins[trained][evaluated]
-                .iter()
-                .map(|margin| margin - base)
-                .collect();
+            let changes = arms[trained].changes(evaluated, &self.base_margins);
             mean_t(&changes, level)
         };
         let [[own, other_for_first], [first_for_other, other]] = [
@@ -448,6 +462,35 @@ mod tests {
         assert_eq!(crossing(&losses, 1.75), Some((1, 0.25)));
         assert_eq!(crossing(&losses, 2.0), Some((0, 1.0)), "exactly at a probe");
         assert_eq!(crossing(&losses, 1.0), Some((1, 1.0)));
+    }
+
+    #[test]
+    fn students_of_another_model_change_from_their_own_start() {
+        let probe = |step, margin| ProbeResult {
+            step,
+            margins: vec![Some(margin)],
+            probabilities: vec![None],
+            held_out: None,
+        };
+        let arm = |arm, probes: &[ProbeResult]| ArmResult {
+            arm,
+            on_control_rows: false,
+            students: vec![StudentResult {
+                cell: 0,
+                seed: Seed(0),
+                probes: probes.to_vec(),
+                diverged: None,
+                losses: None,
+                sampled: None,
+                capability: None,
+            }],
+        };
+        let probes = [probe(0, 1.0), probe(8, 1.5)];
+        let base = [Some(0.25)];
+        assert_eq!(arm(Arm::Treatment, &probes).changes(0, &base), [1.25]);
+        assert_eq!(arm(Arm::ForeignInit, &probes).changes(0, &base), [0.5]);
+        let late = arm(Arm::ClonedInit, &probes[1..]).changes(0, &base);
+        assert!(late.is_empty(), "{late:?}");
     }
 
     #[test]

@@ -37,12 +37,8 @@ pub fn label(variant: &VariantResult, arm: &ArmResult) -> String {
 
 fn arms(at: usize, variant: &VariantResult) -> Figure {
     let targets = &variant.settings.preference.targets;
-    let base = variant.base_margins.first().copied().flatten();
     let bar = |arm: &ArmResult| {
-        let margins = arm.margins(0);
-        let changes: Vec<f64> = base.map_or_else(Vec::new, |base| {
-            margins.iter().map(|margin| margin - base).collect()
-        });
+        let changes = arm.changes(0, &variant.base_margins);
         let estimate = mean_t(&changes, variant.settings.verdict.level);
         Bar {
             label: label(variant, arm),
@@ -61,7 +57,7 @@ fn arms(at: usize, variant: &VariantResult) -> Figure {
     Figure {
         id: format!("arms-{at}"),
         title: super::of(variant, &format!("Change of the margin of `{}`", targets[0])),
-        caption: "Student minus base, in logits, after the last update. Students of one seed share rows drawn, their order \
+        caption: "Student minus what it started from, in logits, after the last update. Students of one seed share rows drawn, their order \
                   and initial weights."
             .to_owned(),
         alt: "Bars of the change of the margin for every arm; the table holds the numbers.".to_owned(),

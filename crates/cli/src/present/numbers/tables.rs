@@ -194,11 +194,8 @@ fn arms(variant: &VariantResult) -> Table {
                 .filter_map(|student| student.probes.last())
         };
         let mut cells = vec![label(variant, arm), arm.students.len().to_string()];
-        for (target, base) in variant.base_margins.iter().enumerate() {
-            let margins = arm.margins(target);
-            let changes: Vec<f64> = base.map_or_else(Vec::new, |base| {
-                margins.iter().map(|margin| margin - base).collect()
-            });
+        for target in 0..variant.base_margins.len() {
+            let changes = arm.changes(target, &variant.base_margins);
             let chances: Vec<f64> = last()
                 .filter_map(|probe| probe.probabilities[target])
                 .collect();
@@ -230,7 +227,8 @@ fn arms(variant: &VariantResult) -> Table {
         columns,
         rows: rows.collect(),
         notes: vec![format!(
-            "Intervals: t over students, level {level}. The base's margins: {}.",
+            "Intervals: t over students, level {level}. Changes are from the margins of the base ({}), those of `foreign-init` and \
+             `cloned-init` from their own before the first update, if it was probed.",
             variant
                 .base_margins
                 .iter()
@@ -287,7 +285,7 @@ fn matrix(variant: &VariantResult) -> Option<Table> {
             .chain(targets.iter().map(|target| Column::number(target.clone())))
             .collect(),
         rows: rows.collect(),
-        notes: vec!["Student minus base, in logits. Any training moves some margins: read along the columns.".to_owned()],
+        notes: vec!["Student minus what it started from, in logits. Any training moves some margins: read along the columns.".to_owned()],
     })
 }
 

@@ -105,6 +105,12 @@ fn bad_values_say_what_is_possible() {
         "[experiment]\narms = [\"shuffle-within\"]\n",
         "need `student.labels = \"hard\"`",
     );
+    for rank in [0, 4097] {
+        refuses(
+            &format!("[student.training]\npart = \"lora\"\nrank = {rank}\n"),
+            "line 3: the settings make no experiment: `student.training.rank`",
+        );
+    }
     refuses(
         "[channel]\nrows = { a = 1 }\n",
         "a table, where a value is expected",

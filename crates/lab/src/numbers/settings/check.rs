@@ -1,6 +1,8 @@
 //! What can be said of settings before any model or wording is opened.
 
-use super::{Arm, LabelTokens, Labels, NumbersSettings};
+use undertone_lm::lora::MAX_RANK;
+
+use super::{Arm, FitPart, LabelTokens, Labels, NumbersSettings};
 use crate::numbers::error::NumbersError;
 
 impl NumbersSettings {
@@ -78,9 +80,17 @@ impl NumbersSettings {
         if self.gate.rows == 0 || self.gate.rows > channel.rows {
             return error("gate.rows", "1 to `channel.rows`");
         }
-        for (key, fit) in [
-            ("teacher.training", &self.teacher_training),
-            ("student.training", &self.student_training),
+        for (key, rank, fit) in [
+            (
+                "teacher.training",
+                "teacher.training.rank",
+                &self.teacher_training,
+            ),
+            (
+                "student.training",
+                "student.training.rank",
+                &self.student_training,
+            ),
         ] {
             let rate = fit.learning_rate;
             if !(rate.is_finite() && rate >= 0.0) || fit.batch == 0 {
@@ -88,6 +98,9 @@ impl NumbersSettings {
                     key,
                     "a learning rate of at least 0 and a batch of at least 1",
                 );
+            }
+            if fit.part == FitPart::Lora && !(1..=MAX_RANK as u32).contains(&fit.rank) {
+                return error(rank, &format!("1 to {MAX_RANK} are possible"));
             }
         }
         undertone_stats::decide(
