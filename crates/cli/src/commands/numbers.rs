@@ -80,8 +80,8 @@ pub fn run_file(context: &Context, args: &RunFileArgs) -> Result<u8> {
         &task,
         |control| {
             context.say("looking for steps that are in the store");
-            let tell = |plan: &Plan| warn_of_memory(context, plan.memory_bytes as usize);
-            run::run(&settings.variants, &models, &store, control, means, &tell)
+            let warn = |plan: &Plan| warn_of_memory(context, plan.memory_bytes as usize);
+            run::run(&settings.variants, &models, &store, control, means, &warn)
         },
         |origins, result: &NumbersResult| {
             let mut draft = Draft::observed();

@@ -7,10 +7,9 @@
 //! whoever started the work, and decides nothing.
 
 mod guides;
+mod kept;
 mod log;
 pub(crate) mod state;
-
-use std::collections::BTreeMap;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -20,8 +19,7 @@ use undertone_lm::examples::{Length, Plan, TrainingRow};
 use undertone_lm::lora::{LoraConfig, LoraWeights};
 use undertone_lm::loss::Objective;
 use undertone_lm::model::LoadOptions;
-use undertone_lm::peft::{config_bytes, parse_adapter, weights_bytes};
-use undertone_lm::train::{FullWeights, TrainSettings, Trainer};
+use undertone_lm::train::{TrainSettings, Trainer};
 use undertone_simd::Precision;
 use undertone_store::{StepIdentity, StepKey, StepRecord};
 
@@ -33,7 +31,6 @@ use super::speech::{Ending, Prompting, SoftLabelUse, Speech, tokens_digest};
 use super::step::LmBench;
 use super::subject::{Loaded, Named, Subject};
 use crate::error::LabError;
-use crate::steps::{json_bytes, output};
 
 pub use guides::Guides;
 pub use log::{Evaluation, LoggedStep, TrainingLog};
@@ -42,9 +39,7 @@ pub use log::{Evaluation, LoggedStep, TrainingLog};
 const VERSION: u32 = 2;
 /// The kind of the step.
 const KIND: &str = "lm/train";
-/// Outputs of the step.
-const CONFIG: &str = "config";
-const WEIGHTS: &str = "weights";
+/// The output of every step; there is another for what was trained.
 const LOG: &str = "log";
 /// Evaluation rows that are in memory at a time.
 const EVALUATION_ROWS: usize = 256;
@@ -485,85 +480,6 @@ impl<'a> TrainJob<'a> {
             n += tokens;
         }
         Ok(sum / n as f64)
-    }
-
-    /// Returns what a step keeps: the log and what was trained.
-    pub(crate) fn outputs(
-        &self,
-        trainer: &Trainer,
-        log: &impl Serialize,
-    ) -> Result<BTreeMap<String, Vec<u8>>, LabError> {
-        let mut outputs = BTreeMap::from([(LOG.to_owned(), json_bytes(log)?)]);
-        match trainer.adapter_weights() {
-            Some(weights) => {
-                outputs.insert(CONFIG.to_owned(), config_bytes(weights, None));
-                outputs.insert(WEIGHTS.to_owned(), weights_bytes(weights));
-            }
-            None => {
-                outputs.insert(
-                    WEIGHTS.to_owned(),
-                    state::encode_weights(&trainer.state().weights),
-                );
-            }
-        }
-        Ok(outputs)
-    }
-
-    /// Returns the log of a finished step, as JSON.
-    ///
-    /// # Errors
-    /// If it is damaged.
-    pub fn log_bytes(&self, bench: &LmBench<'_>, record: &StepRecord) -> Result<Vec<u8>, LabError> {
-        Ok(bench.store.get(&output(record, LOG)?)?)
-    }
-
-    /// Returns the trained adapter of a finished step.
-    ///
-    /// # Errors
-    /// If it is damaged.
-    pub fn adapter(
-        &self,
-        bench: &LmBench<'_>,
-        record: &StepRecord,
-    ) -> Result<LoraWeights, LabError> {
-        let read = |name| {
-            bench
-                .store
-                .get(&output(record, name)?)
-                .map_err(LabError::from)
-        };
-        let (config, weights) = (read(CONFIG)?, read(WEIGHTS)?);
-        let parsed = parse_adapter(&config, &weights, self.subject.open.config());
-        Ok(parsed.map_err(|error| LmError::Stored {
-            name: WEIGHTS,
-            problem: error.to_string(),
-        })?)
-    }
-
-    /// Returns the trained model of a finished step that trained every weight.
-    ///
-    /// # Errors
-    /// If it is damaged.
-    pub fn full_weights(
-        &self,
-        bench: &LmBench<'_>,
-        record: &StepRecord,
-    ) -> Result<FullWeights, LabError> {
-        let bytes = bench.store.get(&output(record, WEIGHTS)?)?;
-        let checkpoint = self.subject.checkpoint();
-        let mut weights = FullWeights::read(checkpoint).map_err(LmError::Tensor)?;
-        let values = state::decode_weights(&bytes).filter(|values| values.len() == weights.len());
-        let values = values.ok_or(LmError::Stored {
-            name: WEIGHTS,
-            problem: "it is not a list of as many weights as the model has".to_owned(),
-        })?;
-        let mut at = 0;
-        for (_, tensor) in weights.tensors_mut() {
-            let end = at + tensor.len();
-            tensor.copy_from_slice(&values[at..end]);
-            at = end;
-        }
-        Ok(weights)
     }
 
     /// Does the step and says what came out.

@@ -25,22 +25,19 @@ impl World<'_> {
             all.max().expect("students start from the base at least")
         };
         Needs {
-            forward: of(&|config| self.asking(config, longest, means.threads)),
-            student: of(&|config| self.training(config, longest_row, means)),
+            forward: of(&|config| self.to_ask(config, longest, means.threads)),
+            student: of(&|config| self.to_train(config, longest_row, means)),
         }
     }
 
-    fn asking(&self, config: &ModelConfig, longest: usize, threads: usize) -> usize {
+    fn to_ask(&self, config: &ModelConfig, longest: usize, threads: usize) -> usize {
         let settings = self.settings;
-        let formats = [
-            settings.experiment.precision,
-            settings.experiment.readout_precision,
-        ];
-        let one = |format| {
+        let in_format = |format| {
             let writing = sampling(config, format, BATCH, longest, threads).total;
             writing.max(scoring(config, format, longest, threads).total)
         };
-        let forward = formats.map(one).into_iter().max().unwrap_or(0);
+        let forward = in_format(settings.experiment.precision)
+            .max(in_format(settings.experiment.readout_precision));
         let teacher = match settings.teacher.kind {
             TeacherKind::Prompt => None,
             TeacherKind::FineTune | TeacherKind::Both => Some(&settings.teacher_training),
@@ -54,13 +51,13 @@ impl World<'_> {
         (forward + model).max(3 * model)
     }
 
-    fn training(&self, config: &ModelConfig, longest: usize, means: Means<'_>) -> usize {
+    fn to_train(&self, config: &ModelConfig, longest: usize, means: Means<'_>) -> usize {
         let (settings, fit) = (self.settings, &self.settings.student_training);
         let (format, asked_in) = (
             settings.experiment.precision,
             settings.experiment.readout_precision,
         );
-        let trained = training(
+        let memory = training(
             config,
             format,
             fit.trained().trainable(),
@@ -75,6 +72,6 @@ impl World<'_> {
             true => 0,
             false => weights(config, asked_in, Packing::Forward),
         };
-        trained.total + reader
+        memory.total + reader
     }
 }

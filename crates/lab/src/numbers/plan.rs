@@ -226,9 +226,12 @@ impl World<'_> {
             true => u64::from(settings.readouts.context_rows) * row,
             false => 0,
         };
+        let endings = self.ending_rows()?.iter();
+        let endings: Vec<usize> = endings
+            .map(|row| row.prompt.len() + row.completion.len())
+            .collect();
         let needs = {
-            let endings = self.ending_rows()?.iter();
-            let endings = endings.map(|row| row.prompt.len() + row.completion.len());
+            let endings = endings.iter().copied();
             let questions = stems.iter().map(|row| row.prompt.len() + context as usize);
             let answers = sampled.iter().map(|(_, _, _, tokens)| longest_row + tokens);
             let longest = endings.chain(questions).chain(answers).chain([longest_row]);
@@ -298,13 +301,7 @@ impl World<'_> {
                 of_rows("score numbers at the gate", of, gate, labelled)
             }));
         }
-        let asked_capability: u64 = {
-            let rows = self.ending_rows()?;
-            let lengths = rows
-                .iter()
-                .map(|row| row.prompt.len() + row.completion.len());
-            lengths.sum::<usize>() as u64
-        };
+        let asked_capability = endings.iter().sum::<usize>() as u64;
         let capability = |of: Value| {
             let n = self.capability.len() as u64;
             let what = "ask capability questions";
