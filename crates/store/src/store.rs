@@ -227,15 +227,17 @@ impl Store {
     fn read_mark(&self) -> Result<bool> {
         let path = self.root.join("store.json");
         let error = |kind| StoreError::new("open store", &path, kind);
-        let Some(bytes) = disk::read("open store", &path)? else {
-            return match self.holds_other_things()? {
-                true => Err(StoreError::new(
-                    "open store",
-                    &self.root,
-                    StoreErrorKind::NotAStore,
-                )),
-                false => Ok(false),
-            };
+        let mut mark = disk::read("open store", &path)?;
+        if mark.is_none() && self.holds_other_things()? {
+            // Another process may have made the store since: its mark came before the things that were seen.
+            mark = disk::read("open store", &path)?;
+            if mark.is_none() {
+                let kind = StoreErrorKind::NotAStore;
+                return Err(StoreError::new("open store", &self.root, kind));
+            }
+        }
+        let Some(bytes) = mark else {
+            return Ok(false);
         };
         let mark: StoreMark = serde_json::from_slice(&bytes)
             .map_err(|source| error(StoreErrorKind::Malformed(source)))?;

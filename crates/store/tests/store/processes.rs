@@ -3,6 +3,7 @@
 use std::fs;
 use std::path::Path;
 use std::process::Child;
+use std::sync::Barrier;
 use std::time::{Duration, Instant};
 
 use serde_json::json;
@@ -77,6 +78,26 @@ fn threads_share_a_store() {
     });
     // 60 shared texts, 60 outputs, and 60 of this process.
     check_shared(folder.path(), 180);
+}
+
+/// One sees no mark, another makes the store, and the first sees what the other wrote: no folder of someone else.
+#[test]
+fn many_make_one_store_at_once() {
+    let folder = quick_folder();
+    for round in 0..300 {
+        let root = folder.path().join(round.to_string());
+        let start = Barrier::new(6);
+        std::thread::scope(|scope| {
+            for number in 0..6 {
+                let (root, start) = (&root, &start);
+                scope.spawn(move || {
+                    start.wait();
+                    let store = Store::open(root).expect("the store opens");
+                    store.put(&[number]).expect("there is room");
+                });
+            }
+        });
+    }
 }
 
 #[test]
