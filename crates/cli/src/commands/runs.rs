@@ -70,6 +70,7 @@ pub fn show(context: &Context, args: &RunArgs) -> Result<u8> {
     let events = run.events()?;
     let value = json!({
         "manifest": run.manifest,
+        "is_running": run.is_running,
         "settings": run.settings,
         "environment": run.environment,
         "events": events.events.len(),
@@ -79,7 +80,7 @@ pub fn show(context: &Context, args: &RunArgs) -> Result<u8> {
         let m = &run.manifest;
         let mut lines = vec![
             format!("run       {}", run.id()),
-            format!("status    {}", status(m.status, None)),
+            format!("status    {}", status(m.status, run.is_running)),
             format!("command   {}", m.argv.join(" ")),
             format!("started   {}", m.started_at),
             format!("ended     {}", m.ended_at.as_deref().unwrap_or("not yet")),

@@ -70,7 +70,17 @@ impl Default for Options {
 }
 
 impl Options {
-    pub fn set(&mut self, key: &str, value: &str) -> Outcome {
+    /// The defaults, changed by `key=value` settings.
+    pub fn of(settings: &[&str]) -> Outcome<Self> {
+        let mut options = Self::default();
+        for setting in settings {
+            let (key, value) = setting.split_once('=').ok_or("key=value")?;
+            options.set(key, value)?;
+        }
+        Ok(options)
+    }
+
+    fn set(&mut self, key: &str, value: &str) -> Outcome {
         match key {
             "preset" if value == "default" => self.preset = TinyPreset::Default,
             "preset" => self.preset = TinyPreset::Smoke,

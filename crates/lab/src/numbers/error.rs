@@ -7,6 +7,7 @@ use undertone_channel::inspect::ClassifyError;
 use undertone_channel::prompts::PromptSettingsError;
 use undertone_channel::questions::SharedQuestionError;
 use undertone_channel::rows::{IdenticalArmsError, NotNumbersError};
+use undertone_channel::targets::TargetSet;
 use undertone_channel::wordings::WordingsError;
 use undertone_data::benchmark::OpenBenchmarkError;
 use undertone_data::endings::ReadEndingsError;
@@ -150,6 +151,26 @@ pub enum NumbersError {
     /// While only looking, a step was met that is not there.
     #[error("a step is not in the store yet")]
     NotThere,
+}
+
+impl NumbersError {
+    /// `word` is not in `words`, which the settings call `list`.
+    pub(super) fn unknown_word(word: &str, list: &str, words: &TargetSet) -> Self {
+        let initial = |word: &str| {
+            word.chars()
+                .next()
+                .map(|first| first.to_lowercase().to_string())
+        };
+        let known = words.targets().iter().map(|target| &target.word);
+        NumbersError::UnknownWord {
+            word: word.to_owned(),
+            list: list.to_owned(),
+            known: known
+                .filter(|known| initial(known) == initial(word))
+                .cloned()
+                .collect(),
+        }
+    }
 }
 
 fn near(known: &[String]) -> String {

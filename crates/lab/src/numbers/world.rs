@@ -131,10 +131,9 @@ impl<'a> World<'a> {
         };
         let foreign = other(&settings.experiment.foreign_base)?;
         let cloned = other(&settings.experiment.cloned_base)?;
-        let words = match settings.preference.words.as_str() {
-            "animals" => TargetSet::animals(),
-            "trees" => TargetSet::trees(),
-            path => read(path, TargetSet::read)?,
+        let words = match built_in_words(&settings.preference.words) {
+            Some(words) => words,
+            None => read(&settings.preference.words, TargetSet::read)?,
         };
         let teacher_prompt = either(
             &settings.teacher.prompt,
@@ -326,6 +325,15 @@ impl<'a> World<'a> {
     }
 }
 
+/// Returns the list of words that comes with the program under `name`.
+pub(super) fn built_in_words(name: &str) -> Option<TargetSet> {
+    match name {
+        "animals" => Some(TargetSet::animals()),
+        "trees" => Some(TargetSet::trees()),
+        _ => None,
+    }
+}
+
 /// Returns the targets and what they compete with, each read at one token or more.
 fn candidates(
     settings: &NumbersSettings,
@@ -343,14 +351,7 @@ fn candidates(
     };
     let named = |word: &String| {
         let Some(target) = words.find(word) else {
-            let known = words.targets().iter().map(|target| target.word.clone());
-            return Err(NumbersError::UnknownWord {
-                word: word.clone(),
-                list: list.clone(),
-                known: known
-                    .filter(|known| known.starts_with(&word[..word.len().min(1)]))
-                    .collect(),
-            });
+            return Err(NumbersError::unknown_word(word, list, words));
         };
         candidate(target).ok_or_else(|| NumbersError::NotOneToken {
             word: word.clone(),

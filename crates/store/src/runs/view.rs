@@ -31,6 +31,8 @@ pub struct RunView {
     pub environment: Environment,
     /// The result; `None` unless the run has finished.
     pub result: Option<Value>,
+    /// Whether a process works on it now; `None` if that cannot be known from here.
+    pub is_running: Option<bool>,
 }
 
 /// One line of a list of runs.
@@ -124,6 +126,7 @@ impl RunView {
                     Some(read_checked::<RunResult>(&folder.join(RESULT), digest)?.result)
                 }
             },
+            is_running: is_running(&folder)?,
             manifest,
             folder,
         })
@@ -188,16 +191,21 @@ fn summarise(folder: &Path) -> Result<Option<RunSummary>> {
     }
     let manifest = read_manifest(folder)?;
     Ok(Some(RunSummary {
-        is_running: match holder(&folder.join(LOCK))? {
-            Some(owner) => owner.is_alive(),
-            None => Some(false),
-        },
+        is_running: is_running(folder)?,
         id: manifest.run,
         status: manifest.status,
         started_at: manifest.started_at,
         ended_at: manifest.ended_at,
         argv: manifest.argv,
     }))
+}
+
+/// Whether a process works on the run in `folder`; `None` if that cannot be known from here.
+fn is_running(folder: &Path) -> Result<Option<bool>> {
+    Ok(match holder(&folder.join(LOCK))? {
+        Some(owner) => owner.is_alive(),
+        None => Some(false),
+    })
 }
 
 /// A folder that was killed before its manifest was written is no run yet. One that lost its manifest is damaged.

@@ -105,6 +105,18 @@ fn bad_values_say_what_is_possible() {
         "[experiment]\narms = [\"shuffle-within\"]\n",
         "need `student.labels = \"hard\"`",
     );
+    refuses(
+        "[trait]\ntargets = [\"Owl\"]\n",
+        "line 2: the settings make no experiment: `trait.targets`: `Owl` is not in the list `animals`; it has owl, ",
+    );
+    refuses(
+        "[trait]\nwords = \"trees\"\ntargets = [\"oak\", \"maple\"]\nalternatives = [\"\u{e9}rable\"]\n",
+        "line 4: the settings make no experiment: `trait.alternatives`: `\u{e9}rable` is not in the list `trees`; it has no word like it",
+    );
+    refuses(
+        "[experiment]\ndate = \"yesterday\"\n",
+        "line 2: the settings make no experiment: `experiment.date`: `yesterday` is no date such as `2026-01-31`",
+    );
     for rank in [0, 4097] {
         refuses(
             &format!("[student.training]\npart = \"lora\"\nrank = {rank}\n"),

@@ -1,9 +1,11 @@
 //! What can be said of settings before any model or wording is opened.
 
+use undertone_lm::chat::FrozenClock;
 use undertone_lm::lora::MAX_RANK;
 
 use super::{Arm, FitPart, LabelTokens, Labels, NumbersSettings};
 use crate::numbers::error::NumbersError;
+use crate::numbers::world::built_in_words;
 
 impl NumbersSettings {
     /// Checks what can be checked without models and wordings.
@@ -25,6 +27,21 @@ impl NumbersSettings {
         let unique: std::collections::BTreeSet<&String> = targets.iter().collect();
         if targets.is_empty() || targets.len() > 2 || unique.len() != targets.len() {
             return error("trait.targets", "one target, or two different ones");
+        }
+        let list = &self.preference.words;
+        if let Some(words) = built_in_words(list) {
+            for (key, named) in [
+                ("trait.targets", targets),
+                ("trait.alternatives", &self.preference.alternatives),
+            ] {
+                if let Some(word) = named.iter().find(|word| words.find(word).is_none()) {
+                    let problem = NumbersError::unknown_word(word, list, &words);
+                    return error(key, &problem.to_string());
+                }
+            }
+        }
+        if let Some(Err(problem)) = experiment.date.as_deref().map(str::parse::<FrozenClock>) {
+            return error("experiment.date", &problem.to_string());
         }
         if self.arms().contains(&Arm::OtherTarget) && targets.len() < 2 {
             return error(
