@@ -75,7 +75,7 @@ pub struct Bars {
     pub y_label: String,
     /// The axis covers at least this range; values outside extend it, nothing is cut off.
     pub y_range: Option<Interval>,
-    /// The value of pure guessing, drawn as a dashed line.
+    /// The value of pure guessing, drawn as a dashed line; 0, which nobody guesses, is called no change.
     pub chance: Option<f64>,
     /// The bars from top to bottom.
     pub bars: Vec<Bar>,
@@ -113,7 +113,7 @@ pub struct Curves {
     pub y_label: String,
     /// The vertical axis covers at least this range.
     pub y_range: Option<Interval>,
-    /// The value of pure guessing, drawn as a dashed line.
+    /// The value of pure guessing, drawn as a dashed line; 0, which nobody guesses, is called no change.
     pub chance: Option<f64>,
     /// The lines.
     pub series: Vec<Series>,
@@ -155,7 +155,7 @@ pub struct Sweep {
     pub y_label: String,
     /// The value axis covers at least this range.
     pub y_range: Option<Interval>,
-    /// The value of pure guessing, drawn as a dashed line.
+    /// The value of pure guessing, drawn as a dashed line; 0, which nobody guesses, is called no change.
     pub chance: Option<f64>,
     /// One series per condition.
     pub series: Vec<SweepSeries>,

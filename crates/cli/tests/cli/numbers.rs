@@ -264,7 +264,8 @@ fn free_answers_are_filtered_and_every_rejection_has_its_reason() -> TestResult 
 #[test]
 fn hard_labels_have_every_arm_and_shared_steps_are_done_once() -> TestResult {
     let text = small(&[
-        ("labels = \"soft\"", "labels = \"hard\""),
+        // More rows than there are: the result says so.
+        ("labels = \"soft\"", "labels = \"hard\"\nrows = 1000"),
         (
             "arms = [\"foreign-init\"]",
             "arms = [\"other-target\", \"shuffle-within\", \"shuffle-across\", \"resampled\", \"in-context\", \"foreign-init\"]",
@@ -278,6 +279,11 @@ fn hard_labels_have_every_arm_and_shared_steps_are_done_once() -> TestResult {
         .to_owned();
     let variant = printed["result"]["variants"][0].take();
     assert_eq!(variant["control"], "regular");
+    let left_out = variant["left_out"].to_string();
+    assert!(
+        left_out.contains("`student.rows` asks for 1000 rows of a student, and "),
+        "{left_out}"
+    );
     let arms: Vec<&str> = variant["arms"]
         .as_array()
         .into_iter()

@@ -196,6 +196,14 @@ impl World<'_> {
         let (training, held_out) = self.split(paired);
         result.training_rows = training.len() as u64;
         result.held_out_rows = held_out.len() as u64;
+        let asked = u64::from(settings.student.rows);
+        if asked > result.training_rows {
+            result.left_out.push(format!(
+                "`student.rows` asks for {asked} rows of a student, and {} passed the filter in every arm: all students of an \
+                 arm learn from the same rows, in an order of their own.",
+                result.training_rows
+            ));
+        }
 
         // 5. The students.
         let mut answers = AllAnswers::new();

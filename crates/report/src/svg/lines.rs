@@ -8,7 +8,7 @@ use super::key::{self, Mark};
 use super::marks::{self, Along, MAX_CURVE, Style, styles, thin};
 use super::{BESIDE, PAD, SMALL, TEXT, values};
 use crate::figure::{Curves, Figure, Interval, Sweep, X, XScale};
-use crate::text::{number, short_number, width, wrap};
+use crate::text::{chance_words, number, short_number, width, wrap};
 
 /// A plot made of lines.
 pub(crate) struct Lines<'a> {
@@ -456,7 +456,7 @@ impl Lines<'_> {
             ));
         }
         if let Some(chance) = self.chance {
-            key.push((Mark::Chance, format!("chance {}", short_number(chance))));
+            key.push((Mark::Chance, chance_words(chance)));
         }
         key
     }

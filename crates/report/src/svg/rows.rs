@@ -257,7 +257,7 @@ impl Rows<'_> {
         for (from, to) in bands {
             key::chance_line(canvas, (x, from), (x, to));
         }
-        let words = format!("chance {}", crate::text::short_number(chance));
+        let words = crate::text::chance_words(chance);
         let half = width(&words, SMALL) / 2.0;
         let x = x.clamp(
             columns.plot.0 + half,

@@ -9,7 +9,7 @@ use super::{Symbols, TextStyle, lines, pad_left, pad_right, paragraph};
 use crate::check::{InvalidReport, check_figure};
 use crate::figure::{Bar, Bars, Figure, FigureKind, Role};
 use crate::svg::{Extent, interval_text, remarks, telling_decimals, values};
-use crate::text::{clean, decimals, number, short_number};
+use crate::text::{chance_words, clean, decimals, number, short_number};
 use unicode_width::UnicodeWidthStr;
 
 /// From this width on, label, bar and value stand on one line.
@@ -218,7 +218,7 @@ impl<'a> Track<'a> {
             ));
         }
         if let Some(value) = self.bars.chance {
-            parts.push(format!("{chance} chance {}", short_number(value)));
+            parts.push(format!("{chance} {}", chance_words(value)));
         }
         parts.join("   ")
     }
