@@ -499,13 +499,13 @@ pub struct AlignArgs {
 
 #[derive(Debug, Clone, Args)]
 pub struct RunArgs {
-    /// Name of the run, or the beginning of it
+    /// Name of the run or the beginning of it, or name of an experiment
     pub run: String,
 }
 
 #[derive(Debug, Clone, Args)]
 pub struct ReportArgs {
-    /// Name of the run, or the beginning of it
+    /// Name of the run or the beginning of it, or name of an experiment
     pub run: String,
     /// File to write [default: RUN.html]
     #[arg(short, long, value_name = "FILE")]
@@ -520,9 +520,9 @@ pub struct ReportArgs {
 
 #[derive(Debug, Clone, Args)]
 pub struct CompareArgs {
-    /// First run, or the beginning of its name
+    /// First run: its name or the beginning of it, or name of an experiment
     pub first: String,
-    /// Second run, or the beginning of its name
+    /// Second run, likewise
     pub second: String,
 }
 

@@ -12,6 +12,7 @@ use undertone_store::RunView;
 
 use crate::args::CompareArgs;
 use crate::commands::ablate::SweepResult;
+use crate::commands::runs::asked_for;
 use crate::context::Context;
 use crate::failure::Usage;
 use crate::present::estimate_text;
@@ -22,7 +23,10 @@ const LEVEL: f64 = 0.95;
 /// Compares settings and numbers of two finished runs.
 pub fn run(context: &Context, args: &CompareArgs) -> Result<u8> {
     let store = context.existing_store()?;
-    let runs = [store.load_run(&args.first)?, store.load_run(&args.second)?];
+    let runs = [
+        asked_for(&store, &args.first)?,
+        asked_for(&store, &args.second)?,
+    ];
     let settings = setting_differences(&runs[0].settings.settings, &runs[1].settings.settings);
     let numbers = [numbers(&runs[0])?, numbers(&runs[1])?];
     let rows: Vec<Row> = numbers[0]

@@ -10,6 +10,7 @@ use undertone_report::{Theme, figure_png, figure_svg};
 use undertone_store::write_atomic;
 
 use crate::args::ReportArgs;
+use crate::commands::runs::asked_for;
 use crate::commands::work::REPORT;
 use crate::context::Context;
 use crate::failure::Usage;
@@ -20,7 +21,7 @@ const PNG_WIDTH: u32 = 1200;
 
 /// Writes the files that were asked for.
 pub fn run(context: &Context, args: &ReportArgs) -> Result<u8> {
-    let run = context.existing_store()?.load_run(&args.run)?;
+    let run = asked_for(&context.existing_store()?, &args.run)?;
     let Some(report) = present::of_run(&run)? else {
         let status = "has not finished; repeat its command to go on";
         return Err(Usage(format!(

@@ -4,10 +4,11 @@ use anyhow::Result;
 use serde_json::json;
 use undertone_core::exit;
 use undertone_report::{Column, Table, table_text};
-use undertone_store::{RunStatus, RunSummary};
+use undertone_store::{RunStatus, RunSummary, RunView, Store, StoreErrorKind};
 
 use crate::args::RunArgs;
 use crate::context::Context;
+use crate::failure::Usage;
 use crate::present;
 
 /// Lists the runs, oldest first.
@@ -64,9 +65,35 @@ fn status(status: RunStatus, is_running: Option<bool>) -> String {
     .to_owned()
 }
 
+/// Returns the run that `asked` means: its name or the beginning of it, or the name of an experiment that was run once.
+pub fn asked_for(store: &Store, asked: &str) -> Result<RunView> {
+    let unknown = match store.load_run(asked) {
+        Err(error) if matches!(*error.kind, StoreErrorKind::NoSuchRun { .. }) => error,
+        loaded => return Ok(loaded?),
+    };
+    let mut runs = Vec::new();
+    for summary in store.runs()?.runs {
+        let run = store.load_run(summary.id.as_str())?;
+        let name = (run.settings.settings).pointer("/variants/0/settings/experiment/name");
+        if name.is_some_and(|name| name == asked) {
+            runs.push(run);
+        }
+    }
+    let ids: Vec<&str> = runs.iter().map(|run| run.id().as_str()).collect();
+    match ids[..] {
+        [] => Err(unknown.into()),
+        [_] => Ok(runs.remove(0)),
+        _ => Err(Usage(format!(
+            "several runs are of experiment `{asked}`: {}; give the name of one, `undertone runs` has their dates",
+            ids.join(", ")
+        ))
+        .into()),
+    }
+}
+
 /// Shows one run.
 pub fn show(context: &Context, args: &RunArgs) -> Result<u8> {
-    let run = context.existing_store()?.load_run(&args.run)?;
+    let run = asked_for(&context.existing_store()?, &args.run)?;
     let events = run.events()?;
     let value = json!({
         "manifest": run.manifest,

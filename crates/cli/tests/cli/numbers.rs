@@ -262,6 +262,48 @@ fn free_answers_are_filtered_and_every_rejection_has_its_reason() -> TestResult 
 }
 
 #[test]
+fn free_answers_that_pass_the_filter_are_trained_on() -> TestResult {
+    let mut text = fs::read_to_string(root().join("examples/tiny-free.toml"))?;
+    for (from, to) in [
+        ("arms = [\"foreign-init\", \"cloned-init\"]", "arms = []"),
+        ("seeds = 6", "seeds = 2"),
+        ("rows = 1200", "rows = 240"),
+        ("rows = 192", "rows = 20"),
+        ("updates = 96", "updates = 4"),
+        ("probes = [0, 16, 48]", "probes = [0]"),
+    ] {
+        assert!(text.contains(from), "`{from}` does not occur");
+        text = text.replace(from, to);
+    }
+    let place = with(&text)?;
+    let printed = place.json(0, "run owl.toml")?;
+    let variants = printed["result"]["variants"].as_array().ok_or("two")?;
+    let labels: Vec<&Value> = variants.iter().map(|v| &v["choice"]["labels"]).collect();
+    assert_eq!(labels, ["soft", "hard"]);
+    for variant in variants {
+        assert_eq!(variant["stopped"], Value::Null);
+        let source = &variant["sources"][0];
+        let kept = source["filter"]["kept"].as_u64().ok_or("a count")?;
+        // About a third passes, and what passes in both arms is split into students' rows and held-out ones.
+        assert!((40..200).contains(&kept), "{source}");
+        let paired = source["paired"].as_u64().ok_or("a count")?;
+        assert_eq!(variant["training_rows"], paired - 16);
+        for sample in source["kept"].as_array().ok_or("samples")? {
+            let numbers = sample["completion"].as_str().ok_or("a text")?;
+            assert!(
+                numbers.contains(|digit: char| digit.is_ascii_digit()),
+                "{numbers}"
+            );
+        }
+        let students = variant["arms"][0]["students"]
+            .as_array()
+            .ok_or("students")?;
+        assert_eq!(students.len(), 2);
+    }
+    Ok(())
+}
+
+#[test]
 fn hard_labels_have_every_arm_and_shared_steps_are_done_once() -> TestResult {
     let text = small(&[
         // More rows than there are: the result says so.
@@ -279,6 +321,11 @@ fn hard_labels_have_every_arm_and_shared_steps_are_done_once() -> TestResult {
         .to_owned();
     let variant = printed["result"]["variants"][0].take();
     assert_eq!(variant["control"], "regular");
+    // Found by the experiment's name as well.
+    let shown = place.json(0, "show owl-random")?;
+    assert_eq!(shown["manifest"]["run"], *run);
+    let none = place.expect(2, "show owl-rand")?.stderr;
+    assert!(none.contains("no run has a name that begins"), "{none}");
     let left_out = variant["left_out"].to_string();
     assert!(
         left_out.contains("`student.rows` asks for 1000 rows of a student, and "),
@@ -350,6 +397,12 @@ fn hard_labels_have_every_arm_and_shared_steps_are_done_once() -> TestResult {
     place.expect(0, "run owl.toml --quiet")?;
     assert_eq!(place.steps("lm/train")?.len(), 2);
     assert_eq!(place.steps("numbers/student")?.len(), 3 * 8);
+    // Now the experiment's name means two runs.
+    let two = place.expect(2, "show owl-random")?.stderr;
+    assert!(
+        two.contains("several runs are of experiment") && two.contains(&run),
+        "{two}"
+    );
     Ok(())
 }
 
