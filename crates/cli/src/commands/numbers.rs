@@ -1,5 +1,6 @@
 //! `run`, `plan`, `new` and `config`: experiments that are described in a file.
 
+use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Mutex;
@@ -260,6 +261,8 @@ fn read(path: &Path) -> Result<ExperimentFile> {
 struct Models<'a> {
     context: &'a Context,
     tiny: TinyShelf<'a>,
+    /// By name: every variant of an experiment asks for its models.
+    opened: RefCell<BTreeMap<String, Subject>>,
 }
 
 impl<'a> Models<'a> {
@@ -272,6 +275,7 @@ impl<'a> Models<'a> {
         Self {
             context,
             tiny: TinyShelf::new(LmBench { store, control }, means),
+            opened: RefCell::default(),
         }
     }
 
@@ -286,10 +290,17 @@ impl<'a> Models<'a> {
 
 impl Sources for Models<'_> {
     fn model(&self, name: &str) -> Result<Subject, LabError> {
-        match TinyName::parse(name) {
-            Some(tiny) => self.tiny.subject(tiny, name),
-            None => Subject::open(name, None, self.data_dir()),
+        if let Some(tiny) = TinyName::parse(name) {
+            return self.tiny.subject(tiny, name);
         }
+        if let Some(known) = self.opened.borrow().get(name) {
+            return Ok(known.clone());
+        }
+        let subject = Subject::open(name, None, self.data_dir())?;
+        self.opened
+            .borrow_mut()
+            .insert(name.to_owned(), subject.clone());
+        Ok(subject)
     }
 
     fn data_dir(&self) -> &Path {

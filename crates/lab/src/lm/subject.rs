@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::path::Path;
+use std::sync::Arc;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -32,15 +33,15 @@ pub struct Named {
     pub digest: Digest,
 }
 
-/// A model that is opened and not yet loaded.
-#[derive(Debug)]
+/// A model that is opened and not yet loaded. A copy shares its files and texts.
+#[derive(Debug, Clone)]
 pub struct Subject {
     /// The model's name as typed.
     pub name: String,
     /// Its files.
-    pub open: OpenModel,
+    pub open: Arc<OpenModel>,
     /// Its tokenizer and templates.
-    pub text: ModelText,
+    pub text: Arc<ModelText>,
     /// Its files' digests.
     pub files: Vec<FileDigest>,
     /// The digest of its weights and configuration.
@@ -54,7 +55,7 @@ pub struct Subject {
 }
 
 /// An adapter that is read and fits its model.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct SubjectAdapter {
     /// Its folder as typed.
     pub name: String,
@@ -94,8 +95,8 @@ impl Subject {
             digest: model_digest(&files),
             vocabulary: vocabulary_digest(&text.tokenizer),
             files,
-            open,
-            text,
+            open: Arc::new(open),
+            text: Arc::new(text),
             adapter,
             tuned: None,
         })
@@ -117,8 +118,8 @@ impl Subject {
             digest: model_digest(&files),
             vocabulary: vocabulary_digest(&text.tokenizer),
             files,
-            open,
-            text,
+            open: Arc::new(open),
+            text: Arc::new(text),
             adapter: None,
             tuned: None,
         })

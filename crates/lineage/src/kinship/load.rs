@@ -2,6 +2,7 @@
 //! engine opens.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use safetensors::tensor::{Dtype, SafeTensors};
 use undertone_lm::checkpoint::ReadTensorError;
@@ -60,7 +61,7 @@ type Values = (Vec<f32>, Vec<usize>);
 #[derive(Debug)]
 enum Kind {
     Mlp(Vec<Dense>),
-    Lm(Box<OpenModel>),
+    Lm(Arc<OpenModel>),
 }
 
 /// A model that is opened to be compared.
@@ -94,12 +95,12 @@ impl KinModel {
         })?;
         let open =
             source::open(&source, data_dir).map_err(|error| LoadKinError::Open(Box::new(error)))?;
-        Ok(KinModel(Kind::Lm(Box::new(open))))
+        Ok(Self::of_model(Arc::new(open)))
     }
 
     /// Takes a language model that is open.
-    pub fn of_model(open: OpenModel) -> Self {
-        KinModel(Kind::Lm(Box::new(open)))
+    pub fn of_model(open: Arc<OpenModel>) -> Self {
+        KinModel(Kind::Lm(open))
     }
 
     /// Reads the weights of an MLP; `path` is for errors.
