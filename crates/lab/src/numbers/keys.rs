@@ -289,7 +289,7 @@ static CHANNEL: [Key; 18] = [
     key!(
         "student.probes",
         student.probes,
-        "updates after which a student is read, besides the last"
+        "updates after which a student is read, besides the last; those beyond it are left out"
     ),
 ];
 
