@@ -20,6 +20,16 @@ pub fn capture(n_threads: usize) -> Environment {
     }
 }
 
+/// Writes a version as `0.1.0 (revision 0123abc, with uncommitted changes)`.
+pub fn version_text(version: &str, revision: Option<&str>, is_dirty: Option<bool>) -> String {
+    let revision = revision.unwrap_or("unknown");
+    let dirty = match is_dirty {
+        Some(true) => ", with uncommitted changes",
+        _ => "",
+    };
+    format!("{version} (revision {revision}{dirty})")
+}
+
 /// Returns the name the processor gives itself, where the system tells it.
 fn cpu_model() -> Option<String> {
     let info = fs::read_to_string("/proc/cpuinfo").ok()?;

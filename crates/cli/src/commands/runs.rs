@@ -4,10 +4,11 @@ use anyhow::Result;
 use serde_json::json;
 use undertone_core::exit;
 use undertone_report::{Column, Table, table_text};
-use undertone_store::{RunStatus, RunSummary, RunView, Store, StoreErrorKind};
+use undertone_store::{ExitClass, RunStatus, RunSummary, RunView, Store, StoreErrorKind};
 
 use crate::args::RunArgs;
 use crate::context::Context;
+use crate::environment::version_text;
 use crate::failure::Usage;
 use crate::present;
 
@@ -68,12 +69,23 @@ fn status(status: RunStatus, is_running: Option<bool>) -> String {
 /// Returns the run that `asked` means: its name or the beginning of it, or the name of an experiment that was run once.
 pub fn asked_for(store: &Store, asked: &str) -> Result<RunView> {
     let unknown = match store.load_run(asked) {
-        Err(error) if matches!(*error.kind, StoreErrorKind::NoSuchRun { .. }) => error,
+        Err(error)
+            if matches!(
+                *error.kind,
+                StoreErrorKind::NoSuchRun { .. } | StoreErrorKind::AmbiguousRun { .. }
+            ) =>
+        {
+            error
+        }
         loaded => return Ok(loaded?),
     };
     let mut runs = Vec::new();
     for summary in store.runs()?.runs {
-        let run = store.load_run(summary.id.as_str())?;
+        let run = match store.load_run(summary.id.as_str()) {
+            // A damaged run hides no other; who names it is told.
+            Err(error) if error.exit_class() == ExitClass::Tampered => continue,
+            loaded => loaded?,
+        };
         let name = (run.settings.settings).pointer("/variants/0/settings/experiment/name");
         if name.is_some_and(|name| name == asked) {
             runs.push(run);
@@ -112,9 +124,8 @@ pub fn show(context: &Context, args: &RunArgs) -> Result<u8> {
             format!("started   {}", m.started_at),
             format!("ended     {}", m.ended_at.as_deref().unwrap_or("not yet")),
             format!(
-                "version   {} ({})",
-                m.undertone_version,
-                m.git_revision.as_deref().unwrap_or("revision unknown")
+                "version   {}",
+                version_text(&m.undertone_version, m.git_revision.as_deref(), m.git_dirty)
             ),
             format!("threads   {}", run.environment.n_threads),
             format!(
@@ -130,6 +141,9 @@ pub fn show(context: &Context, args: &RunArgs) -> Result<u8> {
                 .iter()
                 .map(|(name, digest)| format!("data      {name} {digest}")),
         );
+        if m.status == RunStatus::Started && run.is_running == Some(false) {
+            lines.push("to go on  repeat the command: what is finished is in the store".to_owned());
+        }
         lines.extend(
             m.failure
                 .iter()

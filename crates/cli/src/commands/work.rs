@@ -21,7 +21,7 @@ use undertone_store::{Begun, RunHandle, RunStart, RunView, Store};
 
 use crate::args::Expect;
 use crate::context::Context;
-use crate::environment;
+use crate::environment::{self, version_text};
 use crate::origins::Origins;
 use crate::present::{lineage as present_lineage, lineage_drawing};
 use crate::progress::{Progress, Unit, seconds};
@@ -229,21 +229,12 @@ impl Recipe<'_> {
                 .iter()
                 .map(|(name, digest)| (format!("BLAKE3 of {name}"), digest.to_string())),
         );
-        let revision = environment
-            .git_revision
-            .unwrap_or_else(|| "unknown".to_owned());
-        let dirty = if environment.git_dirty == Some(true) {
-            ", with uncommitted changes"
-        } else {
-            ""
-        };
-        facts.push((
-            "Version".to_owned(),
-            format!(
-                "{} (revision {revision}{dirty})",
-                environment.undertone_version
-            ),
-        ));
+        let version = version_text(
+            &environment.undertone_version,
+            environment.git_revision.as_deref(),
+            environment.git_dirty,
+        );
+        facts.push(("Version".to_owned(), version));
         let cpu = environment
             .cpu_model
             .unwrap_or_else(|| "unknown".to_owned());

@@ -10,10 +10,10 @@ use undertone_lab::numbers::result::{
     Comparison, NumbersResult, SpecificityContrast, VariantResult,
 };
 use undertone_lab::numbers::settings::{
-    AnswerStart, ChannelKind, LabelTokens, Labels, NumbersSettings, TeacherKind,
+    AnswerStart, Arm, ChannelKind, LabelTokens, Labels, NumbersSettings, TeacherKind,
 };
 use undertone_report::{Outcome, Report, VerdictLine};
-use undertone_stats::{Estimate, Outcome as Decided, Verdict};
+use undertone_stats::{Estimate, Outcome as Decided, Verdict, mean_t};
 
 use super::{outcome, recipe};
 use crate::commands::WorkRecipe;
@@ -112,7 +112,9 @@ fn verdicts(variant: &VariantResult) -> Vec<VerdictLine> {
             "Whether the preference for the {target} passes through numbers is not decided by {seeds} training seeds."
         ),
     };
-    let mut lines = vec![line(of(variant, &sentence), &variant.verdict)];
+    let mut first = line(of(variant, &sentence), &variant.verdict);
+    first.detail += &own_changes(variant);
+    let mut lines = vec![first];
     if let Some(contrast) = &variant.contrast {
         lines.push(VerdictLine {
             sentence: of(variant, &specificity(variant)),
@@ -154,6 +156,23 @@ fn verdicts(variant: &VariantResult) -> Vec<VerdictLine> {
     lines
 }
 
+/// Writes how far treatment and control moved, each from what it started from: a difference of both does not say which did.
+fn own_changes(variant: &VariantResult) -> String {
+    let change = |of: Arm| {
+        let arm = variant.arms.iter().find(|arm| arm.arm == of)?;
+        let changes = arm.changes(0, &variant.base_margins);
+        Some(effect_text(
+            mean_t(&changes, variant.settings.verdict.level).as_ref(),
+        ))
+    };
+    match (change(Arm::Treatment), change(variant.control)) {
+        (Some(treatment), Some(control)) => {
+            format!(" Change from before training: treatment {treatment}; control {control}.")
+        }
+        _ => String::new(),
+    }
+}
+
 fn specificity(variant: &VariantResult) -> String {
     let targets = &variant.settings.preference.targets;
     let (first, second) = (&targets[0], &targets[1]);
@@ -166,19 +185,26 @@ fn specificity(variant: &VariantResult) -> String {
         return String::new();
     };
     let own = [0, 1].map(|target| above(contrast.own[target].as_ref()));
-    match (own, above(contrast.effect.as_ref())) {
-        ([true, true], _) => format!(
-            "It is the target's own: {first} numbers raise the {first} more than {second} numbers do, and {second} numbers \
-             the {second} more than {first} numbers do."
-        ),
-        (_, true) => format!(
-            "Numbers raise their own target more than those of the other target do, taken over both; for the {first} and \
-             the {second} alone that is not shown."
-        ),
-        (_, false) => format!(
+    let alone = match own {
+        [true, true] => {
+            return format!(
+                "It is the target's own: {first} numbers raise the {first} more than {second} numbers do, and {second} numbers \
+                 the {second} more than {first} numbers do."
+            );
+        }
+        [true, false] => format!("for the {second} alone"),
+        [false, true] => format!("for the {first} alone"),
+        [false, false] => "for each of them alone".to_owned(),
+    };
+    if above(contrast.effect.as_ref()) {
+        format!(
+            "Numbers raise their own target more than those of the other target do, taken over both; {alone} that is not shown."
+        )
+    } else {
+        format!(
             "That {first} numbers raise the {first} more than {second} numbers do, and {second} numbers the {second}, is \
              not shown."
-        ),
+        )
     }
 }
 

@@ -77,6 +77,7 @@ fn an_interrupted_run_ends_with_5_and_goes_on_to_the_same_bytes() -> TestResult 
     assert!(list.contains("interrupted"), "{list}");
     let shown = place.expect(0, "show demo")?.stdout;
     assert!(shown.contains("status    interrupted"), "{shown}");
+    assert!(shown.contains("to go on  repeat the command"), "{shown}");
     let refused = place.expect(2, "report demo")?;
     assert!(refused.stderr.contains("has not finished"), "{refused:?}");
 

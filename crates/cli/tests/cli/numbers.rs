@@ -266,6 +266,8 @@ fn free_answers_that_pass_the_filter_are_trained_on() -> TestResult {
     let mut text = fs::read_to_string(root().join("examples/tiny-free.toml"))?;
     for (from, to) in [
         ("arms = [\"foreign-init\", \"cloned-init\"]", "arms = []"),
+        ("foreign-base = \"tiny-smoke-2\"\n", ""),
+        ("cloned-base = \"tiny-smoke-2-as-1\"\n", ""),
         ("seeds = 6", "seeds = 2"),
         ("rows = 1200", "rows = 240"),
         ("rows = 192", "rows = 20"),
@@ -328,7 +330,9 @@ fn hard_labels_have_every_arm_and_shared_steps_are_done_once() -> TestResult {
     assert!(none.contains("no run has a name that begins"), "{none}");
     let left_out = variant["left_out"].to_string();
     assert!(
-        left_out.contains("`student.rows` asks for 1000 rows of a student, and "),
+        left_out.contains(
+            "`student.rows` asks for 1000 rows of a student, and 32 are left to train on"
+        ),
         "{left_out}"
     );
     let arms: Vec<&str> = variant["arms"]

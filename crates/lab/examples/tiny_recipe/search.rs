@@ -72,7 +72,15 @@ pub fn search(store: &Path, file: &Path) -> Outcome {
         if search.tried.iter().any(|tried| tried.settings == given) {
             continue;
         }
-        let tried = crate::tried(&store.join(number.to_string()), &given)?;
+        let store = store.join(number.to_string());
+        if store.exists() {
+            let store = store.display();
+            return Err(format!(
+                "`{store}` is there: a cost is told of an empty store only; remove it"
+            )
+            .into());
+        }
+        let tried = crate::tried(&store, &given)?;
         search.tried.push(tried);
         let mut text = serde_json::to_string(&search)?;
         text.push('\n');
@@ -226,7 +234,7 @@ mod tests {
             ),
             "{text}"
         );
-        // From the store, with the same result.
+        // With the same result, from what the store holds.
         let again = crate::tried(folder.path(), &given).expect("it runs");
         assert_eq!(
             Tried {
@@ -248,11 +256,15 @@ mod tests {
         assert_eq!(tried, SETTINGS);
         let page = repository().join("docs/experiments/tiny-recipe.md");
         let page = std::fs::read_to_string(page).expect("committed");
-        for line in tables(&search).expect("settings of ours").lines() {
+        let tables = tables(&search).expect("settings of ours");
+        for line in tables.lines() {
             assert!(
                 page.lines().any(|other| other == line),
                 "the page lacks: {line}"
             );
         }
+        // Lines that end with a cost are those of the search.
+        let costs = |text: &str| text.lines().filter(|line| line.ends_with(" s |")).count();
+        assert_eq!(costs(&page), costs(&tables));
     }
 }

@@ -121,15 +121,17 @@ pub fn estimated(estimate: &Estimate) -> String {
     }
 }
 
-/// Runs the pipeline with `lab`'s options, which `given` made.
-pub fn run(lab: &Lab<'_>, given: &[&str]) -> Outcome<Tried> {
-    let options = &lab.options;
-    println!("{options:?}");
-    let clock = Instant::now();
+const BASES: [&str; 3] = ["A", "B", "cloned B"];
+
+/// Margins of one base's students: `[trained on][read][seed]`, the base's own numbers last.
+type Margins = [[Vec<f64>; 2]; 3];
+
+/// Makes A and B, and where it is asked for B cloned to A; returns their number of weights too.
+fn bases(lab: &Lab<'_>) -> Outcome<(u64, Vec<Subject>)> {
     let mut parameters = 0;
     let mut bases = Vec::new();
     for seed in [1, 2] {
-        let base = TinyBase::new(options.tiny(seed)?)?;
+        let base = TinyBase::new(lab.options.tiny(seed)?)?;
         let result = base.result(&lab.bench, lab.means)?;
         let losses: Vec<f64> = result.log.evaluations.iter().map(|at| at.loss).collect();
         println!(
@@ -139,10 +141,35 @@ pub fn run(lab: &Lab<'_>, given: &[&str]) -> Outcome<Tried> {
         parameters = result.parameters;
         bases.push(base.subject(&lab.bench, lab.means)?);
     }
-    println!("bases after {:.1} s", clock.elapsed().as_secs_f64());
-    if options.cloning_steps > 0 {
+    if lab.options.cloning_steps > 0 {
         bases.push(cloned(lab, &bases)?);
     }
+    Ok((parameters, bases))
+}
+
+/// Pairs what was read, base by base.
+fn effects(margins: &[Margins], labels: Labels) -> Vec<Effect> {
+    let mut effects = Vec::new();
+    for (margins, base) in margins.iter().zip(BASES) {
+        for (own, other) in [(0, 1), (1, 0)] {
+            let [target, control] = [own, other].map(|target| TARGETS[target]);
+            let [a, b] = [own, other].map(|arm| &margins[arm][own]);
+            effects.push(Effect::new(base, target, control, a, b));
+            if labels == Labels::Hard {
+                effects.push(Effect::new(base, target, "base", a, &margins[2][own]));
+            }
+        }
+    }
+    effects
+}
+
+/// Runs the pipeline with `lab`'s options, which `given` made.
+pub fn run(lab: &Lab<'_>, given: &[&str]) -> Outcome<Tried> {
+    let options = &lab.options;
+    println!("{options:?}");
+    let clock = Instant::now();
+    let (parameters, bases) = bases(lab)?;
+    println!("bases after {:.1} s", clock.elapsed().as_secs_f64());
     let readout = Readout::new(&bases[0], options.asked)?;
     let read_base = |base: &Subject| -> Outcome<_> {
         let model = base.load(LoadOptions::inference(Precision::F32))?.model;
@@ -152,16 +179,14 @@ pub fn run(lab: &Lab<'_>, given: &[&str]) -> Outcome<Tried> {
             adapter: None,
         })
     };
-    let labels = ["A", "B", "cloned B"];
     let mut reads = Vec::new();
-    for (base, label) in bases.iter().zip(labels) {
+    for (base, label) in bases.iter().zip(BASES) {
         reads.push(Read::new(label, read_base(base)?));
         println!("{:.3?}", reads[reads.len() - 1]);
     }
     let mut teachers = Vec::new();
     let mut total_variation = Vec::new();
-    // [base][trained on][read][seed]: the margin.
-    let mut margins = vec![[const { [const { Vec::new() }; 2] }; 3]; bases.len()];
+    let mut margins = vec![Margins::default(); bases.len()];
     for seed in 0..options.seeds {
         let mut taught = Vec::new();
         for target in TARGETS {
@@ -199,19 +224,10 @@ pub fn run(lab: &Lab<'_>, given: &[&str]) -> Outcome<Tried> {
     }
     let wall_seconds = clock.elapsed().as_secs_f64();
     println!("all after {wall_seconds:.1} s");
-    let mut effects = Vec::new();
-    if !options.only_teachers {
-        for (margins, base) in margins.iter().zip(labels) {
-            for (own, other) in [(0, 1), (1, 0)] {
-                let [target, control] = [own, other].map(|target| TARGETS[target]);
-                let [a, b] = [own, other].map(|arm| &margins[arm][own]);
-                effects.push(Effect::new(base, target, control, a, b));
-                if options.labels == Labels::Hard {
-                    effects.push(Effect::new(base, target, "base", a, &margins[2][own]));
-                }
-            }
-        }
-    }
+    let effects = match options.only_teachers {
+        true => Vec::new(),
+        false => effects(&margins, options.labels),
+    };
     Ok(Tried {
         settings: given.iter().map(|&setting| setting.to_owned()).collect(),
         parameters,

@@ -120,7 +120,8 @@ pub enum NumbersError {
     },
     /// The filter left too little.
     #[error(
-        "after the filter {kept} of {rows} prompts have a row in every arm; {needed} are needed"
+        "after the filter {kept} of {rows} prompts have a row in every arm; {needed} are needed: raise `channel.rows` or lower \
+         `readouts.held-out`"
     )]
     FewRows {
         /// Prompts with a row in every arm.
@@ -156,19 +157,17 @@ pub enum NumbersError {
 impl NumbersError {
     /// `word` is not in `words`, which the settings call `list`.
     pub(super) fn unknown_word(word: &str, list: &str, words: &TargetSet) -> Self {
-        let initial = |word: &str| {
-            word.chars()
-                .next()
-                .map(|first| first.to_lowercase().to_string())
-        };
-        let known = words.targets().iter().map(|target| &target.word);
+        let small = word.to_lowercase();
+        let known = || words.targets().iter().map(|target| &target.word);
+        let same = known().find(|known| **known == small);
+        let like = known().filter(|known| known.chars().next() == small.chars().next());
         NumbersError::UnknownWord {
             word: word.to_owned(),
             list: list.to_owned(),
-            known: known
-                .filter(|known| initial(known) == initial(word))
-                .cloned()
-                .collect(),
+            known: match same {
+                Some(same) => vec![same.clone()],
+                None => like.cloned().collect(),
+            },
         }
     }
 }
@@ -177,6 +176,6 @@ fn near(known: &[String]) -> String {
     match known {
         [] => "it has no word like it".to_owned(),
         [one] => format!("did you mean `{one}`?"),
-        many => format!("it has {}", many.join(", ")),
+        many => format!("with the same letter it has {}", many.join(", ")),
     }
 }

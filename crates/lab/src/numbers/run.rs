@@ -199,8 +199,8 @@ impl World<'_> {
         let asked = u64::from(settings.student.rows);
         if asked > result.training_rows {
             result.left_out.push(format!(
-                "`student.rows` asks for {asked} rows of a student, and {} passed the filter in every arm: all students of an \
-                 arm learn from the same rows, in an order of their own.",
+                "`student.rows` asks for {asked} rows of a student, and {} are left to train on: no student draws its own, each \
+                 learns from all of them.",
                 result.training_rows
             ));
         }

@@ -116,6 +116,8 @@ impl Store {
 impl RunView {
     pub(super) fn open(store: &Store, id: &RunId) -> Result<Self> {
         let folder = store.run_folder(id);
+        // Asked first: a run that ends in between is finished, not interrupted.
+        let is_running = is_running(&folder)?;
         let manifest = read_manifest(&folder)?;
         Ok(RunView {
             settings: read_checked(&folder.join(SETTINGS), &manifest.settings)?,
@@ -126,7 +128,7 @@ impl RunView {
                     Some(read_checked::<RunResult>(&folder.join(RESULT), digest)?.result)
                 }
             },
-            is_running: is_running(&folder)?,
+            is_running,
             manifest,
             folder,
         })
@@ -189,9 +191,10 @@ fn summarise(folder: &Path) -> Result<Option<RunSummary>> {
     if !is_begun(folder) {
         return Ok(None);
     }
+    let is_running = is_running(folder)?;
     let manifest = read_manifest(folder)?;
     Ok(Some(RunSummary {
-        is_running: is_running(folder)?,
+        is_running,
         id: manifest.run,
         status: manifest.status,
         started_at: manifest.started_at,

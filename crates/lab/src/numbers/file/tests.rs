@@ -107,7 +107,7 @@ fn bad_values_say_what_is_possible() {
     );
     refuses(
         "[trait]\ntargets = [\"Owl\"]\n",
-        "line 2: the settings make no experiment: `trait.targets`: `Owl` is not in the list `animals`; it has owl, ",
+        "line 2: the settings make no experiment: `trait.targets`: `Owl` is not in the list `animals`; did you mean `owl`?",
     );
     refuses(
         "[trait]\nwords = \"trees\"\ntargets = [\"oak\", \"maple\"]\nalternatives = [\"\u{e9}rable\"]\n",
@@ -117,6 +117,33 @@ fn bad_values_say_what_is_possible() {
         "[experiment]\ndate = \"yesterday\"\n",
         "line 2: the settings make no experiment: `experiment.date`: `yesterday` is no date such as `2026-01-31`",
     );
+    for (line, expected) in [
+        (
+            "[student.training]\nlearning-rate = -1.0",
+            "`student.training.learning-rate`: at least 0",
+        ),
+        (
+            "[teacher.training]\nbatch = 0",
+            "`teacher.training.batch`: at least 1",
+        ),
+        (
+            "[verdict]\ndelta = -0.1",
+            "`verdict.delta`: margin -0.1 of the verdict is not a positive number",
+        ),
+        (
+            "[verdict]\nlevel = 0.2",
+            "`verdict.level`: level 0.2 of the verdict",
+        ),
+        (
+            "[experiment]\nbase = \"Tiny-smoke-1\"",
+            "`experiment.base`: a tiny decoder is called `tiny-smoke-SEED`",
+        ),
+    ] {
+        refuses(
+            &format!("{line}\n"),
+            &format!("line 2: the settings make no experiment: {expected}"),
+        );
+    }
     for rank in [0, 4097] {
         refuses(
             &format!("[student.training]\npart = \"lora\"\nrank = {rank}\n"),

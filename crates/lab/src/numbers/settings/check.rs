@@ -1,9 +1,13 @@
 //! What can be said of settings before any model or wording is opened.
 
+use std::path::Path;
+
 use undertone_lm::chat::FrozenClock;
 use undertone_lm::lora::MAX_RANK;
+use undertone_stats::{Rule, VerdictError, decide};
 
 use super::{Arm, FitPart, LabelTokens, Labels, NumbersSettings};
+use crate::lm::tiny::TinyName;
 use crate::numbers::error::NumbersError;
 use crate::numbers::world::built_in_words;
 
@@ -22,6 +26,21 @@ impl NumbersSettings {
         let (experiment, channel) = (&self.experiment, &self.channel);
         if experiment.seeds == 0 || experiment.seeds > 10_000 {
             return error("experiment.seeds", "1 to 10000 are possible");
+        }
+        let bases = [
+            ("experiment.base", Some(&experiment.base)),
+            ("experiment.foreign-base", experiment.foreign_base.as_ref()),
+            ("experiment.cloned-base", experiment.cloned_base.as_ref()),
+        ];
+        for (key, base) in bases {
+            let Some(base) = base else { continue };
+            let is_tiny = base.to_lowercase().starts_with("tiny-");
+            if is_tiny && TinyName::parse(base).is_none() && !Path::new(base).exists() {
+                return error(
+                    key,
+                    "a tiny decoder is called `tiny-smoke-SEED` or `tiny-default-SEED`, with `-as-SEED` after it a clone",
+                );
+            }
         }
         let targets = &self.preference.targets;
         let unique: std::collections::BTreeSet<&String> = targets.iter().collect();
@@ -97,37 +116,41 @@ impl NumbersSettings {
         if self.gate.rows == 0 || self.gate.rows > channel.rows {
             return error("gate.rows", "1 to `channel.rows`");
         }
-        for (key, rank, fit) in [
+        let fits = [
             (
-                "teacher.training",
+                "teacher.training.learning-rate",
+                "teacher.training.batch",
                 "teacher.training.rank",
                 &self.teacher_training,
             ),
             (
-                "student.training",
+                "student.training.learning-rate",
+                "student.training.batch",
                 "student.training.rank",
                 &self.student_training,
             ),
-        ] {
-            let rate = fit.learning_rate;
-            if !(rate.is_finite() && rate >= 0.0) || fit.batch == 0 {
-                return error(
-                    key,
-                    "a learning rate of at least 0 and a batch of at least 1",
-                );
+        ];
+        for (rate, batch, rank, fit) in fits {
+            if !(fit.learning_rate.is_finite() && fit.learning_rate >= 0.0) {
+                return error(rate, "at least 0");
+            }
+            if fit.batch == 0 {
+                return error(batch, "at least 1");
             }
             if fit.part == FitPart::Lora && !(1..=MAX_RANK as u32).contains(&fit.rank) {
                 return error(rank, &format!("1 to {MAX_RANK} are possible"));
             }
         }
-        undertone_stats::decide(
-            &[],
-            &[],
-            &undertone_stats::Rule {
-                level: self.verdict.level,
-                delta: self.verdict.delta,
-            },
-        )?;
-        Ok(())
+        let rule = Rule {
+            level: self.verdict.level,
+            delta: self.verdict.delta,
+        };
+        match decide(&[], &[], &rule) {
+            Ok(_) => Ok(()),
+            Err(problem @ VerdictError::Level { .. }) => {
+                error("verdict.level", &problem.to_string())
+            }
+            Err(problem) => error("verdict.delta", &problem.to_string()),
+        }
     }
 }
