@@ -3,7 +3,9 @@
 //! Every public renderer runs these checks first, so the drawing code meets only finite numbers, ordered intervals and
 //! tables whose rows fit their columns. The first fault found is reported with the place it is in.
 
-use crate::figure::{Bars, Curves, Figure, FigureKind, Interval, Sweep, SweepPoint, X, XScale};
+use crate::figure::{
+    Bars, Baseline, Curves, Figure, FigureKind, Interval, Sweep, SweepPoint, X, XScale,
+};
 use crate::model::{Report, Table};
 use std::collections::BTreeSet;
 
@@ -147,7 +149,7 @@ fn check_id(id: &str) -> Checked {
 }
 
 fn check_bars(place: &str, bars: &Bars) -> Result<(), InvalidReport> {
-    check_axis(bars.y_range, bars.chance, bars.bars.len(), "bars").map_err(|kind| {
+    check_axis(bars.y_range, bars.baseline, bars.bars.len(), "bars").map_err(|kind| {
         InvalidReport {
             place: place.to_owned(),
             kind,
@@ -165,11 +167,15 @@ fn check_bars(place: &str, bars: &Bars) -> Result<(), InvalidReport> {
 }
 
 fn check_curves(place: &str, curves: &Curves) -> Result<(), InvalidReport> {
-    check_axis(curves.y_range, curves.chance, curves.series.len(), "series").map_err(|kind| {
-        InvalidReport {
-            place: place.to_owned(),
-            kind,
-        }
+    check_axis(
+        curves.y_range,
+        curves.baseline,
+        curves.series.len(),
+        "series",
+    )
+    .map_err(|kind| InvalidReport {
+        place: place.to_owned(),
+        kind,
     })?;
     for series in &curves.series {
         let mut before = None;
@@ -184,7 +190,7 @@ fn check_curves(place: &str, curves: &Curves) -> Result<(), InvalidReport> {
 }
 
 fn check_sweep(place: &str, sweep: &Sweep) -> Result<(), InvalidReport> {
-    check_axis(sweep.y_range, sweep.chance, sweep.series.len(), "series").map_err(|kind| {
+    check_axis(sweep.y_range, sweep.baseline, sweep.series.len(), "series").map_err(|kind| {
         InvalidReport {
             place: place.to_owned(),
             kind,
@@ -234,7 +240,7 @@ fn increasing(before: &mut Option<f64>, x: f64) -> Checked {
 
 fn check_axis(
     range: Option<Interval>,
-    chance: Option<f64>,
+    baseline: Option<Baseline>,
     len: usize,
     what: &'static str,
 ) -> Checked {
@@ -242,7 +248,7 @@ fn check_axis(
         return Err(InvalidReportKind::Empty(what));
     }
     ordered("y_range", range)?;
-    finite("chance", chance)
+    finite("baseline", baseline.map(Baseline::value))
 }
 
 fn check_values(

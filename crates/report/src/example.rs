@@ -3,7 +3,9 @@
 //! For tests, documentation and looking at the layout. No number in it was measured: the estimates are close to the
 //! published ones and the single values around them come from a fixed low-discrepancy sequence.
 
-use crate::figure::{Bar, Bars, Curves, Figure, FigureKind, Interval, Role, Series, SeriesPoint};
+use crate::figure::{
+    Bar, Bars, Baseline, Curves, Figure, FigureKind, Interval, Role, Series, SeriesPoint,
+};
 use crate::figure::{Sweep, SweepPoint, SweepSeries, X, XScale};
 use crate::model::{Column, Drawing, Outcome, Recipe, Report, Table, VerdictLine};
 
@@ -189,7 +191,7 @@ fn bars(n: usize) -> Figure {
         kind: FigureKind::Bars(Bars {
             y_label: "share of test digits read correctly".to_owned(),
             y_range: accuracy_range(),
-            chance: Some(0.1),
+            baseline: Some(Baseline::Chance(0.1)),
             bars: CONDITIONS.iter().enumerate().map(bar).collect(),
         }),
     }
@@ -228,7 +230,7 @@ fn curves() -> Figure {
             x_label: "epoch".to_owned(),
             y_label: "share of test digits read correctly".to_owned(),
             y_range: accuracy_range(),
-            chance: Some(0.1),
+            baseline: Some(Baseline::Chance(0.1)),
             series: CONDITIONS.iter().map(series).collect(),
         }),
     }
@@ -277,7 +279,7 @@ fn log_sweep(n: usize) -> Figure {
             x_scale: XScale::Log,
             y_label: "share of test digits read correctly".to_owned(),
             y_range: accuracy_range(),
-            chance: Some(0.1),
+            baseline: Some(Baseline::Chance(0.1)),
             series: vec![
                 arm("student, auxiliary logits only", Role::Treatment, aux, 0.05, 1),
                 arm("cross-model, auxiliary logits only", Role::Control, cross, 0.025, 2),
@@ -337,7 +339,7 @@ fn category_sweep(n: usize) -> Figure {
             x_scale: XScale::Category,
             y_label: "share of test digits read correctly".to_owned(),
             y_range: None,
-            chance: Some(0.1),
+            baseline: Some(Baseline::Chance(0.1)),
             series: vec![
                 arm("same initialisation", Role::Treatment, 70, 0),
                 arm("other initialisation", Role::Control, 80, 1),

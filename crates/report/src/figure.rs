@@ -6,6 +6,8 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::text::short_number;
+
 /// One figure with the words that belong to it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
@@ -67,6 +69,32 @@ pub enum Role {
     Other,
 }
 
+/// What the values of a figure are seen against.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum Baseline {
+    /// The value of pure guessing.
+    Chance(f64),
+    /// The values are changes, and 0 is none.
+    NoChange,
+}
+
+impl Baseline {
+    pub(crate) fn value(self) -> f64 {
+        match self {
+            Baseline::Chance(value) => value,
+            Baseline::NoChange => 0.0,
+        }
+    }
+
+    pub(crate) fn words(self) -> String {
+        match self {
+            Baseline::Chance(value) => format!("chance {}", short_number(value)),
+            Baseline::NoChange => "no change".to_owned(),
+        }
+    }
+}
+
 /// Horizontal bars with intervals and single points.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
@@ -75,8 +103,8 @@ pub struct Bars {
     pub y_label: String,
     /// The axis covers at least this range; values outside extend it, nothing is cut off.
     pub y_range: Option<Interval>,
-    /// The value of pure guessing, drawn as a dashed line; 0, which nobody guesses, is called no change.
-    pub chance: Option<f64>,
+    /// What values are seen against, drawn as a dashed line.
+    pub baseline: Option<Baseline>,
     /// The bars from top to bottom.
     pub bars: Vec<Bar>,
 }
@@ -113,8 +141,8 @@ pub struct Curves {
     pub y_label: String,
     /// The vertical axis covers at least this range.
     pub y_range: Option<Interval>,
-    /// The value of pure guessing, drawn as a dashed line; 0, which nobody guesses, is called no change.
-    pub chance: Option<f64>,
+    /// What values are seen against, drawn as a dashed line.
+    pub baseline: Option<Baseline>,
     /// The lines.
     pub series: Vec<Series>,
 }
@@ -155,8 +183,8 @@ pub struct Sweep {
     pub y_label: String,
     /// The value axis covers at least this range.
     pub y_range: Option<Interval>,
-    /// The value of pure guessing, drawn as a dashed line; 0, which nobody guesses, is called no change.
-    pub chance: Option<f64>,
+    /// What values are seen against, drawn as a dashed line.
+    pub baseline: Option<Baseline>,
     /// One series per condition.
     pub series: Vec<SweepSeries>,
 }

@@ -18,7 +18,9 @@ mod text;
 mod theme;
 
 pub use check::{InvalidReport, InvalidReportKind};
-pub use figure::{Bar, Bars, Curves, Figure, FigureKind, Interval, Role, Series, SeriesPoint};
+pub use figure::{
+    Bar, Bars, Baseline, Curves, Figure, FigureKind, Interval, Role, Series, SeriesPoint,
+};
 pub use figure::{Sweep, SweepPoint, SweepSeries, X, XScale};
 pub use html::report_html;
 pub use model::{Align, Column, Drawing, Outcome, Recipe, Report, Table, VerdictLine};

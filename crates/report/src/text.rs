@@ -131,15 +131,6 @@ pub(crate) fn short_number(value: f64) -> String {
     text.replace('-', "\u{2212}")
 }
 
-/// Writes what the line at `chance` stands for: guessing, or for changes, which nobody guesses, none.
-pub(crate) fn chance_words(chance: f64) -> String {
-    if chance == 0.0 {
-        "no change".to_owned()
-    } else {
-        format!("chance {}", short_number(chance))
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;

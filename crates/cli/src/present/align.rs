@@ -3,8 +3,8 @@
 use undertone_lab::align::{AlignResult, Arm, ArmResult, Point};
 use undertone_lab::settings::CLASSES;
 use undertone_report::{
-    Bar, Bars, Column, Curves, Figure, FigureKind, Interval, Report, Role, Series, SeriesPoint,
-    Table,
+    Bar, Bars, Baseline, Column, Curves, Figure, FigureKind, Interval, Report, Role, Series,
+    SeriesPoint, Table,
 };
 
 use super::{estimate_text, facts, interval, interval_words, level_of_align, recipe, verdict_line};
@@ -87,7 +87,7 @@ fn bars(result: &AlignResult) -> Figure {
         kind: FigureKind::Bars(Bars {
             y_label: "test accuracy".to_owned(),
             y_range: Some(Interval { lo: 0.0, hi: 1.0 }),
-            chance: Some(1.0 / CLASSES as f64),
+            baseline: Some(Baseline::Chance(1.0 / CLASSES as f64)),
             bars: result.arms.iter().map(bar).collect(),
         }),
     }
@@ -128,7 +128,7 @@ fn curves(
             x_label: "optimiser steps".to_owned(),
             y_label: y_label.to_owned(),
             y_range: accuracy.then_some(Interval { lo: 0.0, hi: 1.0 }),
-            chance: accuracy.then_some(1.0 / CLASSES as f64),
+            baseline: accuracy.then_some(Baseline::Chance(1.0 / CLASSES as f64)),
             series: series.collect(),
         }),
     }

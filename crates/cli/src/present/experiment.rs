@@ -4,7 +4,8 @@ use undertone_lab::outcome::ConditionResult;
 use undertone_lab::settings::CLASSES;
 use undertone_lab::{Condition, ExperimentResult};
 use undertone_report::{
-    Bar, Bars, Column, Curves, Figure, FigureKind, Interval, Report, Series, SeriesPoint, Table,
+    Bar, Bars, Baseline, Column, Curves, Figure, FigureKind, Interval, Report, Series, SeriesPoint,
+    Table,
 };
 use undertone_stats::Outcome;
 
@@ -164,7 +165,7 @@ fn bars(result: &ExperimentResult) -> Figure {
         kind: FigureKind::Bars(Bars {
             y_label: "test accuracy".to_owned(),
             y_range: Some(Interval { lo: 0.0, hi: 1.0 }),
-            chance: Some(CHANCE),
+            baseline: Some(Baseline::Chance(CHANCE)),
             bars,
         }),
     }
@@ -223,7 +224,7 @@ fn curves(result: &ExperimentResult) -> Option<Figure> {
             x_label: "epoch".to_owned(),
             y_label: "test accuracy".to_owned(),
             y_range: Some(Interval { lo: 0.0, hi: 1.0 }),
-            chance: Some(CHANCE),
+            baseline: Some(Baseline::Chance(CHANCE)),
             series,
         }),
     })

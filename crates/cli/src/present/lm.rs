@@ -214,7 +214,7 @@ pub(super) fn curve(log: &TrainingLog) -> Option<Figure> {
             x_label: "Optimiser step".to_owned(),
             y_label: "Nats a completion token".to_owned(),
             y_range: None,
-            chance: None,
+            baseline: None,
             series: all,
         }),
     })

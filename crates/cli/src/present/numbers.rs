@@ -159,8 +159,7 @@ fn verdicts(variant: &VariantResult) -> Vec<VerdictLine> {
 /// Writes how far treatment and control moved, each from what it started from: a difference of both does not say which did.
 fn own_changes(variant: &VariantResult) -> String {
     let change = |of: Arm| {
-        let arm = variant.arms.iter().find(|arm| arm.arm == of)?;
-        let changes = arm.changes(0, &variant.base_margins);
+        let changes = variant.arm(of, false)?.changes(0, &variant.base_margins);
         Some(effect_text(
             mean_t(&changes, variant.settings.verdict.level).as_ref(),
         ))

@@ -6,8 +6,8 @@ use undertone_lab::search::{Search, SearchRow};
 use undertone_lab::settings::CLASSES;
 use undertone_lab::sweep::Scale;
 use undertone_report::{
-    Column, Figure, FigureKind, Interval, Outcome, Report, Sweep, SweepPoint, SweepSeries, Table,
-    VerdictLine, X, XScale,
+    Baseline, Column, Figure, FigureKind, Interval, Outcome, Report, Sweep, SweepPoint,
+    SweepSeries, Table, VerdictLine, X, XScale,
 };
 
 use super::experiment::sentence;
@@ -134,7 +134,7 @@ fn figure(result: &SweepResult) -> Figure {
             x_scale: scale,
             y_label: "test accuracy".to_owned(),
             y_range: Some(Interval { lo: 0.0, hi: 1.0 }),
-            chance: Some(1.0 / CLASSES as f64),
+            baseline: Some(Baseline::Chance(1.0 / CLASSES as f64)),
             series,
         }),
     }

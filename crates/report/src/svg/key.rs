@@ -13,7 +13,7 @@ pub(crate) enum Mark {
     Whisker,
     Band,
     Diamond,
-    Chance,
+    Baseline,
 }
 
 const SAMPLE: f64 = 24.0;
@@ -65,12 +65,12 @@ fn sample(canvas: &mut Canvas, mark: Mark, (x, y): (f64, f64)) {
             canvas.rect((left, y - 5.0), size, "ut-f7", " fill-opacity=\"0.22\"");
         }
         Mark::Diamond => marks::reference(canvas, (middle, y), 6.0),
-        Mark::Chance => chance_line(canvas, (left, y), (right, y)),
+        Mark::Baseline => baseline(canvas, (left, y), (right, y)),
     }
 }
 
-/// Draws the dashed line of pure guessing.
-pub(crate) fn chance_line(canvas: &mut Canvas, from: (f64, f64), to: (f64, f64)) {
+/// Draws the dashed line that values are seen against.
+pub(crate) fn baseline(canvas: &mut Canvas, from: (f64, f64), to: (f64, f64)) {
     canvas.stroke(
         &segment(from, to),
         "ut-dash",

@@ -7,8 +7,8 @@ use super::canvas::{Anchor, Canvas, Type, px, segment};
 use super::key::{self, Mark};
 use super::marks::{self, Along, MAX_CURVE, Style, styles, thin};
 use super::{BESIDE, PAD, SMALL, TEXT, values};
-use crate::figure::{Curves, Figure, Interval, Sweep, X, XScale};
-use crate::text::{chance_words, number, short_number, width, wrap};
+use crate::figure::{Baseline, Curves, Figure, Interval, Sweep, X, XScale};
+use crate::text::{number, short_number, width, wrap};
 
 /// A plot made of lines.
 pub(crate) struct Lines<'a> {
@@ -16,7 +16,7 @@ pub(crate) struct Lines<'a> {
     x_label: &'a str,
     y_label: &'a str,
     x_scale: XScale,
-    chance: Option<f64>,
+    baseline: Option<Baseline>,
     asked: Option<Interval>,
     form: Form,
     lines: Vec<Line<'a>>,
@@ -79,7 +79,7 @@ pub(crate) fn curves<'a>(figure: &'a Figure, curves: &'a Curves) -> Lines<'a> {
         x_label: &curves.x_label,
         y_label: &curves.y_label,
         x_scale: XScale::Linear,
-        chance: curves.chance,
+        baseline: curves.baseline,
         asked: curves.y_range,
         form: Form::Bands,
         lines: curves.series.iter().zip(styles).map(line).collect(),
@@ -114,7 +114,7 @@ pub(crate) fn sweep<'a>(figure: &'a Figure, sweep: &'a Sweep) -> Lines<'a> {
         x_label: &sweep.x_label,
         y_label: &sweep.y_label,
         x_scale: sweep.x_scale,
-        chance: sweep.chance,
+        baseline: sweep.baseline,
         asked: sweep.y_range,
         form: Form::Whiskers,
         lines: sweep.series.iter().zip(styles).map(line).collect(),
@@ -253,9 +253,9 @@ impl Lines<'_> {
             canvas.text(frame.left - 6.0, y + 4.0, &number(tick, decimals), style);
         }
         canvas.stroke(&grid, "ut-grid", 1.0, "");
-        if let Some(chance) = self.chance {
-            let y = frame.y.at(chance);
-            key::chance_line(canvas, (frame.left, y), (frame.right, y));
+        if let Some(baseline) = self.baseline {
+            let y = frame.y.at(baseline.value());
+            key::baseline(canvas, (frame.left, y), (frame.right, y));
         }
     }
 
@@ -455,8 +455,8 @@ impl Lines<'_> {
                 words(&self.figure.reference_label, "reference"),
             ));
         }
-        if let Some(chance) = self.chance {
-            key.push((Mark::Chance, chance_words(chance)));
+        if let Some(baseline) = self.baseline {
+            key.push((Mark::Baseline, baseline.words()));
         }
         key
     }

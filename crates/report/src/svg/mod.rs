@@ -12,7 +12,7 @@ mod marks;
 mod rows;
 
 use crate::check::{InvalidReport, check_figure};
-use crate::figure::{Figure, FigureKind, Interval, X, XScale};
+use crate::figure::{Baseline, Figure, FigureKind, Interval, X, XScale};
 use crate::text::{escape, number, wrap};
 use crate::theme::{Theme, standalone_style};
 use canvas::{Canvas, Type, px};
@@ -216,7 +216,7 @@ pub(crate) fn values(figure: &Figure) -> Vec<f64> {
     let mut values = Vec::new();
     match &figure.kind {
         FigureKind::Bars(bars) => {
-            values.extend(bars.chance);
+            values.extend(bars.baseline.map(Baseline::value));
             for bar in &bars.bars {
                 values.extend(
                     bar.estimate
@@ -228,13 +228,13 @@ pub(crate) fn values(figure: &Figure) -> Vec<f64> {
             }
         }
         FigureKind::Curves(curves) => {
-            values.extend(curves.chance);
+            values.extend(curves.baseline.map(Baseline::value));
             for point in curves.series.iter().flat_map(|series| &series.points) {
                 values.extend(point.y.into_iter().chain(ends(point.interval)));
             }
         }
         FigureKind::Sweep(sweep) => {
-            values.extend(sweep.chance);
+            values.extend(sweep.baseline.map(Baseline::value));
             for point in sweep.series.iter().flat_map(|series| &series.points) {
                 let estimate = point.estimate.into_iter().chain(point.reference);
                 values.extend(estimate.chain(ends(point.interval)));

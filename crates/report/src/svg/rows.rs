@@ -7,14 +7,14 @@ use super::canvas::{Anchor, Canvas, Type, segment};
 use super::key::{self, Mark};
 use super::marks::{self, Along, Style, styles};
 use super::{BESIDE, BOLD, PAD, SMALL, TEXT, interval_text, telling_decimals, values, x_name};
-use crate::figure::{Bars, Figure, Interval, Role, Sweep};
+use crate::figure::{Bars, Baseline, Figure, Interval, Role, Sweep};
 use crate::text::{decimals, number, width, wrap};
 
 /// A plot made of rows.
 pub(crate) struct Rows<'a> {
     figure: &'a Figure,
     label: &'a str,
-    chance: Option<f64>,
+    baseline: Option<Baseline>,
     asked: Option<Interval>,
     form: Form,
     rows: Vec<Row<'a>>,
@@ -73,11 +73,11 @@ pub(crate) fn bars<'a>(figure: &'a Figure, bars: &'a Bars) -> Rows<'a> {
             reference: bar.reference,
         });
     }
-    let (label, chance, asked) = (bars.y_label.as_str(), bars.chance, bars.y_range);
+    let (label, baseline, asked) = (bars.y_label.as_str(), bars.baseline, bars.y_range);
     Rows {
         figure,
         label,
-        chance,
+        baseline,
         asked,
         form: Form::Bar,
         rows,
@@ -116,11 +116,11 @@ pub(crate) fn categories<'a>(figure: &'a Figure, sweep: &'a Sweep) -> Rows<'a> {
             }
         }
     }
-    let (label, chance, asked) = (sweep.y_label.as_str(), sweep.chance, sweep.y_range);
+    let (label, baseline, asked) = (sweep.y_label.as_str(), sweep.baseline, sweep.y_range);
     Rows {
         figure,
         label,
-        chance,
+        baseline,
         asked,
         form: Form::Marker,
         rows,
@@ -131,7 +131,7 @@ impl Rows<'_> {
     /// Draws everything below `top` and returns the height reached.
     pub(crate) fn draw(&self, canvas: &mut Canvas, room: f64, top: f64) -> f64 {
         let columns = self.columns(room);
-        let plot_top = top + if self.chance.is_some() { 18.0 } else { 4.0 };
+        let plot_top = top + if self.baseline.is_some() { 18.0 } else { 4.0 };
         let (places, plot_bottom) = self.places(&columns, plot_top);
         self.draw_grid(canvas, &columns, &places, (plot_top, plot_bottom));
         for (row, place) in self.rows.iter().zip(&places) {
@@ -235,7 +235,7 @@ impl Rows<'_> {
         (places, y)
     }
 
-    /// Draws grid and chance line, interrupted where text stands.
+    /// Draws grid and baseline, interrupted where text stands.
     fn draw_grid(
         &self,
         canvas: &mut Canvas,
@@ -252,12 +252,14 @@ impl Rows<'_> {
             let grid: String = columns.extent.ticks.iter().map(line).collect();
             canvas.stroke(&grid, "ut-grid", 1.0, "");
         }
-        let Some(chance) = self.chance else { return };
-        let x = columns.scale.at(chance);
+        let Some(baseline) = self.baseline else {
+            return;
+        };
+        let x = columns.scale.at(baseline.value());
         for (from, to) in bands {
-            key::chance_line(canvas, (x, from), (x, to));
+            key::baseline(canvas, (x, from), (x, to));
         }
-        let words = crate::text::chance_words(chance);
+        let words = baseline.words();
         let half = width(&words, SMALL) / 2.0;
         let x = x.clamp(
             columns.plot.0 + half,

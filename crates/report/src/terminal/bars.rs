@@ -9,7 +9,7 @@ use super::{Symbols, TextStyle, lines, pad_left, pad_right, paragraph};
 use crate::check::{InvalidReport, check_figure};
 use crate::figure::{Bar, Bars, Figure, FigureKind, Role};
 use crate::svg::{Extent, interval_text, remarks, telling_decimals, values};
-use crate::text::{chance_words, clean, decimals, number, short_number};
+use crate::text::{clean, decimals, number, short_number};
 use unicode_width::UnicodeWidthStr;
 
 /// From this width on, label, bar and value stand on one line.
@@ -20,7 +20,7 @@ struct Glyphs {
     full: char,
     shade: char,
     estimate: char,
-    chance: char,
+    baseline: char,
     reference: char,
     rule: char,
 }
@@ -29,7 +29,7 @@ const UNICODE: Glyphs = Glyphs {
     full: '█',
     shade: '▒',
     estimate: '┃',
-    chance: '┊',
+    baseline: '┊',
     reference: '◇',
     rule: '─',
 };
@@ -37,7 +37,7 @@ const ASCII: Glyphs = Glyphs {
     full: '#',
     shade: '=',
     estimate: '|',
-    chance: ':',
+    baseline: ':',
     reference: 'o',
     rule: '-',
 };
@@ -161,8 +161,8 @@ impl<'a> Track<'a> {
 
     fn cells(&self, bar: &Bar) -> String {
         let mut cells = vec![' '; self.bar_columns];
-        if let Some(chance) = self.bars.chance {
-            cells[self.column(chance)] = self.glyphs.chance;
+        if let Some(at) = self.bars.baseline {
+            cells[self.column(at.value())] = self.glyphs.baseline;
         }
         let zero = self.column(0.0_f64.clamp(self.extent.lo, self.extent.hi));
         if let Some(estimate) = bar.estimate {
@@ -201,7 +201,7 @@ impl<'a> Track<'a> {
         let Glyphs {
             shade,
             estimate,
-            chance,
+            baseline,
             reference,
             ..
         } = self.glyphs;
@@ -217,8 +217,8 @@ impl<'a> Track<'a> {
                 words(&self.figure.reference_label, "reference")
             ));
         }
-        if let Some(value) = self.bars.chance {
-            parts.push(format!("{chance} {}", chance_words(value)));
+        if let Some(at) = self.bars.baseline {
+            parts.push(format!("{baseline} {}", at.words()));
         }
         parts.join("   ")
     }
@@ -278,8 +278,8 @@ mod tests {
     fn undefined_bars_are_empty_and_named() {
         let mut figure = sample();
         if let FigureKind::Bars(bars) = &mut figure.kind {
-            let (label, chance) = ("broken".to_owned(), None);
-            bars.chance = chance;
+            let (label, baseline) = ("broken".to_owned(), None);
+            bars.baseline = baseline;
             bars.bars = vec![Bar {
                 label,
                 ..Bar::default()

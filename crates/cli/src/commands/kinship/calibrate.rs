@@ -22,7 +22,7 @@ use undertone_mlp::{
     Trainer, Weights,
 };
 use undertone_report::{
-    Curves, Figure, FigureKind, Interval, Role, Series, SeriesPoint, Theme, figure_svg,
+    Baseline, Curves, Figure, FigureKind, Interval, Role, Series, SeriesPoint, Theme, figure_svg,
 };
 use undertone_stats::wilson;
 use undertone_store::write_atomic;
@@ -483,7 +483,7 @@ pub(super) fn false_positives(p_values: &[f64]) -> Figure {
             x_label: "level".to_owned(),
             y_label: "share of null pairs with p at most the level".to_owned(),
             y_range: Some(Interval { lo: 0.0, hi: 1.0 }),
-            chance: None,
+            baseline: None,
             series: vec![
                 Series {
                     label: "independent pairs".to_owned(),
@@ -531,7 +531,7 @@ fn power(groups: &[Group]) -> Figure {
             x_label: "median relative distance of matrices, log10".to_owned(),
             y_label: "share of kin pairs with p at most .05".to_owned(),
             y_range: Some(Interval { lo: 0.0, hi: 1.0 }),
-            chance: Some(LEVEL),
+            baseline: Some(Baseline::Chance(LEVEL)),
             series: vec![Series {
                 label: "kin".to_owned(),
                 role: Role::Treatment,

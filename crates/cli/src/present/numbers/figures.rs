@@ -2,7 +2,9 @@
 
 use undertone_lab::numbers::result::{ArmResult, VariantResult};
 use undertone_lab::numbers::settings::Arm;
-use undertone_report::{Bar, Bars, Curves, Figure, FigureKind, Role, Series, SeriesPoint};
+use undertone_report::{
+    Bar, Bars, Baseline, Curves, Figure, FigureKind, Role, Series, SeriesPoint,
+};
 use undertone_stats::{Estimate, mean_t};
 
 use super::super::{interval, interval_words};
@@ -67,7 +69,7 @@ fn arms(at: usize, variant: &VariantResult) -> Figure {
         kind: FigureKind::Bars(Bars {
             y_label: "logits".to_owned(),
             y_range: None,
-            chance: Some(0.0),
+            baseline: Some(Baseline::NoChange),
             bars: variant.arms.iter().map(bar).collect(),
         }),
     }
@@ -115,7 +117,7 @@ fn dose(variants: &[VariantResult]) -> Figure {
             x_label: "updates".to_owned(),
             y_label: "logits".to_owned(),
             y_range: None,
-            chance: Some(0.0),
+            baseline: Some(Baseline::NoChange),
             series: series.collect(),
         }),
     }

@@ -60,7 +60,8 @@ pub fn variants(variants: &[VariantResult]) -> Table {
         rows: variants.iter().map(row).collect(),
         notes: vec![
             "The common loss is the largest of the final held-out losses of variants that learn from the same rows and \
-             labels: what all of them reached; losses of soft and of drawn labels are of different kinds. Updates and effect there are read between two probes, on a straight line."
+             labels: what all of them reached; losses of soft and of drawn labels are of different kinds. Updates and effect \
+             there are read between two probes, on a straight line."
                 .to_owned(),
         ],
     }

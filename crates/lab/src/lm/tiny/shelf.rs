@@ -10,7 +10,6 @@ use std::collections::BTreeMap;
 use std::rc::Rc;
 
 use undertone_core::Seed;
-use undertone_lm::train::FullWeights;
 use undertone_store::StepIdentity;
 
 use super::base::{TinyBase, TinyResult};
@@ -72,7 +71,7 @@ pub struct TinyShelf<'a> {
     /// By name; a corpus is drawn and encoded once.
     bases: RefCell<BTreeMap<String, Rc<TinyBase>>>,
     /// By name; what was made or found once is not looked for again.
-    weights: RefCell<BTreeMap<String, FullWeights>>,
+    subjects: RefCell<BTreeMap<String, Subject>>,
 }
 
 impl<'a> TinyShelf<'a> {
@@ -82,7 +81,7 @@ impl<'a> TinyShelf<'a> {
             bench,
             means,
             bases: RefCell::default(),
-            weights: RefCell::default(),
+            subjects: RefCell::default(),
         }
     }
 
@@ -94,16 +93,12 @@ impl<'a> TinyShelf<'a> {
         let Some(other) = name.clone_of else {
             return self.of_seed(name.preset, name.seed);
         };
-        if let Some(weights) = self.weights.borrow().get(word) {
-            let base = self.base(name.preset, name.seed)?;
-            return base.start().tuned(word, weights.clone());
-        }
-        let (start, original, corpus) = self.pair(name, other)?;
-        let job = clone_job(&settings_of(&corpus), &start, &original, corpus.rows())?;
-        let record = job.step(&self.bench, self.means)?;
-        let weights = job.full_weights(&self.bench, &record)?;
-        self.keep(word, &weights);
-        start.tuned(word, weights)
+        self.once(word, || {
+            let (start, original, corpus) = self.pair(name, other)?;
+            let job = clone_job(&settings_of(&corpus), &start, &original, corpus.rows())?;
+            let record = job.step(&self.bench, self.means)?;
+            start.tuned(word, job.full_weights(&self.bench, &record)?)
+        })
     }
 
     /// Returns what a name's model came from, each with its name: its base, and the base it was made to resemble.
@@ -152,24 +147,28 @@ impl<'a> TinyShelf<'a> {
     }
 
     fn of_seed(&self, preset: TinyPreset, seed: Seed) -> Result<Subject, LabError> {
-        let (word, base) = (base_name(preset, seed), self.base(preset, seed)?);
-        let kept = self.weights.borrow().get(&word).cloned();
-        let weights = match kept {
-            Some(weights) => weights,
-            None => {
-                let job = base.job()?;
-                let record = job.step(&self.bench, self.means)?;
-                let weights = job.full_weights(&self.bench, &record)?;
-                self.keep(&word, &weights);
-                weights
-            }
-        };
-        base.start().tuned(&word, weights)
+        let word = base_name(preset, seed);
+        self.once(&word, || {
+            let base = self.base(preset, seed)?;
+            let job = base.job()?;
+            let record = job.step(&self.bench, self.means)?;
+            base.start()
+                .tuned(&word, job.full_weights(&self.bench, &record)?)
+        })
     }
 
-    fn keep(&self, word: &str, weights: &FullWeights) {
-        let mut all = self.weights.borrow_mut();
-        all.insert(word.to_owned(), weights.clone());
+    fn once(
+        &self,
+        word: &str,
+        make: impl FnOnce() -> Result<Subject, LabError>,
+    ) -> Result<Subject, LabError> {
+        if let Some(known) = self.subjects.borrow().get(word) {
+            return Ok(known.clone());
+        }
+        let subject = make()?;
+        let mut all = self.subjects.borrow_mut();
+        all.insert(word.to_owned(), subject.clone());
+        Ok(subject)
     }
 
     fn base(&self, preset: TinyPreset, seed: Seed) -> Result<Rc<TinyBase>, LabError> {
